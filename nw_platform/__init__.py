@@ -1,0 +1,1 @@
+"""Neverwinter: proves that logs are complete. Everything in here runs without Dagster."""

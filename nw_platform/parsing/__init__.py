@@ -1,0 +1,1 @@
+"""From the bytes of raw rows to the columns of `logs`, one format a file, vectorised."""

@@ -1,0 +1,102 @@
+"""What a format is to the rest of the platform, and what a stream tells its format.
+
+A format turns raw rows into `logs` rows with native column operations only (Arrow kernels, DuckDB SQL): no Python
+loop over records. It is a pure function of the rows and the options: equal input gives equal output, whatever the
+clock, the chunking or what came before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import pyarrow as pa
+
+EventTimeUnit = Literal["s", "ms", "us", "ns"]
+
+
+@dataclass(frozen=True, slots=True)
+class EventTime:
+    """Where and how a record says when it happened. `layout` is a strptime layout; `zone` an IANA name or UTC."""
+
+    field: str = "ts"
+    unit: EventTimeUnit | None = "ms"
+    layout: str | None = None
+    zone: str = "UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class ParseOptions:
+    """All that parsing depends on besides the rows. Its digest is the digest of a stream's parsing rules."""
+
+    stream: str
+    format: str
+    datacenter: str | None = None
+    event_time: EventTime | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)  # declared: name -> type as in TYPES
+    log_type: str | None = None  # default of records that do not say; the stream's name
+    encoding: str = "utf-8"
+    max_record: int = 1 << 20  # bytes
+    late_after_us: int | None = 24 * 3_600_000_000  # None: never
+    message_format: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)  # the format's own: pattern, layout, delimiter, year...
+
+
+# Types a declaration may give a column.
+TYPES: Mapping[str, pa.DataType] = {
+    "string": pa.string(),
+    "int32": pa.int32(),
+    "int64": pa.int64(),
+    "float64": pa.float64(),
+    "bool": pa.bool_(),
+    "timestamp": pa.timestamp("us", tz="UTC"),
+    "date": pa.date32(),
+}
+
+
+class Format(Protocol):
+    """One format, made for one stream's options. Instances keep no state between calls and may be shared."""
+
+    @property
+    def columns(self) -> dict[str, pa.DataType]:
+        """The stream's own columns of `logs` in order: the format's, retyped or added to by the declaration."""
+
+    def parse(self, rows: pa.Table, header: str | None = None) -> pa.Table:
+        """Parse raw rows.
+
+        Args:
+            rows: columns `value` (binary), `received_time` (timestamp us UTC), `source` (string),
+                `source_partition` (int32), `source_start`, `source_end` (int64), `incarnation` (string). Any number
+                of rows, any chunking; the call may work in parallel inside.
+            header: for csv only: the header line that stands above all these rows.
+
+        Returns:
+            One row per row of `rows`, in the same order, with exactly the columns of
+            `logs_schema(self.columns)` except `ingest_time`. A row that does not parse has series `error`, a
+            `reject_reason` and its text in `message`; its event time if that can still be read, else its received
+            time.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class FramedRows:
+    """Whole records cut from a byte stream, as equally long Arrow arrays."""
+
+    value: pa.Array  # binary; the record's bytes, line ending excluded
+    start: pa.Array  # int64; position of its first byte
+    end: pa.Array  # int64; position after its line ending
+
+
+class Framer(Protocol):
+    """Cuts a byte stream into records: lines, joined where the stream is multi-line. Used for one span."""
+
+    header: str | None  # a csv header that was met at position 0, else the one it was given
+    skipped_lines: int
+    position: int  # up to here the stream has been handed out as whole records
+
+    def feed(self, block: bytes) -> FramedRows:
+        """Take the next bytes; return the records that are certainly whole now."""
+
+    def finish(self, *, whole: bool) -> FramedRows:
+        """The end was reached. `whole`: what is left is a record, also unterminated; else only what is terminated."""

@@ -1,0 +1,96 @@
+"""The seam between ingestion and anything that records can be read from.
+
+How ingestion uses a source, per stream and lane:
+    1. `genesis(now)` once, before anything is read: the lane's start positions. They go into the first receipt.
+    2. `restore(receipts)` once per process: all receipts of the lane so far, oldest first; later ones by `advance`.
+       Positions are a fold over receipts; whatever else a source remembers is a hint that it can rebuild.
+    3. `plan(now, budget)`: the spans of the next batch, nothing read yet. Empty when nothing is new.
+    4. `read(span, framer)` for each: raw rows in order, and at the end the span as it really was read.
+    5. `advance(receipt)` after the receipt was published; never before, so that a crash repeats the same plan.
+Replay calls `read(span, ...)` with recorded spans and must get the same bytes or an error that says why not.
+
+Offsets are half-open: a span ends at the position where the next one starts. Every network call has a timeout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from nw_platform.record.spans import Receipt, Span
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What one batch may take at most."""
+
+    bytes: int = 192 << 20  # unpacked
+    records: int = 1_000_000
+    spans: int = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something at a source that is not a record: an unreadable or damaged file, a gap, a name that is a directory."""
+
+    kind: str  # unreadable | damaged | gap | lost | not_a_file
+    source: str
+    position: int
+    reason: str  # one line; what is wrong and what to do
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The next batch."""
+
+    spans: tuple[Span, ...] = ()
+    problems: tuple[Problem, ...] = ()  # met while planning; said every time, kept by nobody
+    more: bool = False  # there is certainly more after this batch
+
+
+@dataclass(slots=True)
+class SpanReader:
+    """One span being read: iterate it to its end, then look at `span` and `problems`."""
+
+    # Columns value, key (binary), headers (map), source_start, source_end (int64), received_time (us, UTC; the
+    # source's own time, not yet capped by the planned time). Batches of about 8 to 64 MiB.
+    batches: Iterator[pa.RecordBatch]
+    span: Span  # as planned; once `batches` is exhausted: as read (end, records, bytes, skipped_lines, state)
+    header: str | None = None  # csv: the header above the span's rows
+    problems: list[Problem] = field(default_factory=list)
+
+
+class Source(Protocol):
+    """One stream's view of one source."""
+
+    def genesis(self, now: int) -> dict[str, Any]:
+        """The positions a new lane starts from (JSON values)."""
+
+    def restore(self, receipts: Sequence[Receipt]) -> None:
+        """Fold the lane's receipts, oldest first, into positions. Replaces whatever was known."""
+
+    def advance(self, receipt: Receipt) -> None:
+        """One more receipt was published."""
+
+    def plan(self, now: int, budget: Budget) -> Plan:
+        """The next batch. At most one incarnation of a name is in a batch.
+
+        Raises:
+            SourceError: the source cannot be reached; the stream is tried again at the next tick.
+        """
+
+    def read(self, span: Span, make_framer: Callable[[str | None, int], Any]) -> SpanReader:
+        """Open a span. `make_framer(header, position)` gives a parsing.contract.Framer for a byte stream.
+
+        Raises:
+            SourceError: the bytes are not there any more, or are others than recorded.
+        """
+
+    def positions(self) -> dict[str, Any]:
+        """Positions of the whole lane as they go into a receipt: small, whatever the number of files."""
+
+    def close(self) -> None:
+        """Release connections. May be called twice."""
