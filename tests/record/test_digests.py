@@ -1,5 +1,7 @@
 """The digest names records, not chunks; and changes with any byte, length, position or key."""
 
+import itertools
+
 import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +14,7 @@ VALUES = st.lists(st.tuples(st.binary(max_size=8), st.none() | st.binary(max_siz
 def digest(rows, cuts=()):
     out = RecordsDigest()
     bounds = [0, *sorted(min(cut, len(rows)) for cut in cuts), len(rows)]
-    for low, high in zip(bounds, bounds[1:], strict=False):
+    for low, high in itertools.pairwise(bounds):
         part = rows[low:high]
         out.update(
             pa.array([value for value, _ in part], pa.binary()),

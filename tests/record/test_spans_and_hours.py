@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 
 from nw_platform.errors import UsageError
 from nw_platform.record.hours import (
-    hour_of, hour_start, hours_between, next_hour, parse_bound, period_directory, period_of, to_datetime, to_iso, to_us,
+    hour_of,
+    hour_start,
+    hours_between,
+    next_hour,
+    parse_bound,
+    period_directory,
+    period_of,
+    to_datetime,
+    to_iso,
+    to_us,
 )  # fmt: skip
 from nw_platform.record.spans import FIRST_DIGEST, Receipt, Span
 
