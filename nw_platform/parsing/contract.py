@@ -8,40 +8,14 @@ clock, the chunking or what came before.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 import pyarrow as pa
 
-EventTimeUnit = Literal["s", "ms", "us", "ns"]
+from nw_platform.record.rules import EventTime, EventTimeUnit, ParseOptions
 
-
-@dataclass(frozen=True, slots=True)
-class EventTime:
-    """Where and how a record says when it happened. `layout` is a strptime layout; `zone` an IANA name or UTC."""
-
-    field: str = "ts"
-    unit: EventTimeUnit | None = "ms"
-    layout: str | None = None
-    zone: str = "UTC"
-
-
-@dataclass(frozen=True, slots=True)
-class ParseOptions:
-    """All that parsing depends on besides the rows. Its digest is the digest of a stream's parsing rules."""
-
-    stream: str
-    format: str
-    datacenter: str | None = None
-    event_time: EventTime | None = None
-    columns: Mapping[str, str] = field(default_factory=dict)  # declared: name -> type as in TYPES
-    log_type: str | None = None  # default of records that do not say; the stream's name
-    encoding: str = "utf-8"
-    max_record: int = 1 << 20  # bytes
-    late_after_us: int | None = 24 * 3_600_000_000  # None: never
-    message_format: str | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)  # the format's own: pattern, layout, delimiter, year...
-
+__all__ = ["TYPES", "EventTime", "EventTimeUnit", "Format", "FramedRows", "Framer", "ParseOptions"]
 
 # Types a declaration may give a column.
 TYPES: Mapping[str, pa.DataType] = {

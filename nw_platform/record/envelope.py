@@ -10,6 +10,30 @@ from typing import Final
 
 import pyarrow as pa
 
+from nw_platform.record.names import (
+    ENVELOPE_COLUMNS,
+    FILLABLE_COLUMNS,
+    PARTITION_COLUMNS,
+    RESERVED_COLUMNS,
+    TRAILING_COLUMNS,
+)
+
+__all__ = [
+    "ENVELOPE_COLUMNS",
+    "ENVELOPE_FIELDS",
+    "FILLABLE_COLUMNS",
+    "PARTITION_COLUMNS",
+    "RAW_SCHEMA",
+    "REJECT_REASONS",
+    "RESERVED_COLUMNS",
+    "SERIES",
+    "SEVERITIES",
+    "TIMESTAMP",
+    "TRAILING_COLUMNS",
+    "TRAILING_FIELDS",
+    "logs_schema",
+]
+
 TIMESTAMP: Final = pa.timestamp("us", tz="UTC")
 
 # One row = one record. `hour` and `dt` (partition columns, of the arrival hour) are not in the files.
@@ -60,16 +84,6 @@ TRAILING_FIELDS: Final = (
     pa.field("source_start", pa.int64()),
     pa.field("source_end", pa.int64()),
 )
-
-PARTITION_COLUMNS: Final = ("dt", "hour")
-
-ENVELOPE_COLUMNS: Final = tuple(f.name for f in ENVELOPE_FIELDS)
-RESERVED_COLUMNS: Final = frozenset(
-    (*ENVELOPE_COLUMNS, *(f.name for f in TRAILING_FIELDS), *PARTITION_COLUMNS, "stream", "lane", "sequence")
-)
-
-# Envelope columns that a line, a csv column or a wire record may fill; the others are the platform's to fill.
-FILLABLE_COLUMNS: Final = ("host", "ip", "process", "pid", "severity", "message", "session", "seq")
 
 SERIES: Final = ("normal", "error", "watchdog")
 
