@@ -1,0 +1,156 @@
+"""From bytes to text: the first gate of every format. Finds the rows that are too long or not in their encoding."""
+
+from __future__ import annotations
+
+import codecs
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from nw_platform.errors import ConfigError
+
+__all__ = ["TOO_LARGE_KEPT", "Text", "check_encoding", "decode"]
+
+TOO_LARGE_KEPT: Final = 8 << 10  # bytes of a too large record that reach `message`
+
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """The text of a block of rows."""
+
+    text: pa.Array  # string, no nulls; undecodable bytes replaced by U+FFFD, too large rows cut to TOO_LARGE_KEPT bytes
+    too_large: Mask | None  # None: no row is
+    bad_encoding: Mask | None
+
+
+def check_encoding(name: str) -> str:
+    """The canonical name of an encoding.
+
+    Raises:
+        ConfigError: Python knows no such text encoding.
+    """
+    try:
+        info = codecs.lookup(name)
+    except LookupError:
+        info = None
+    if info is None or not info._is_text_encoding:  # noqa: SLF001  (there is no public way to ask)
+        raise ConfigError(f"encoding: {name!r} is not known; use a name such as utf-8, latin-1 or cp1252")
+    return info.name
+
+
+def decode(value: pa.Array, encoding: str, max_record: int, lengths: npt.NDArray[np.int64] | None = None) -> Text:
+    """The text of `value` (binary, no nulls).
+
+    Args:
+        value: the records' bytes.
+        encoding: as `check_encoding` returned it.
+        max_record: a record of more bytes is too large.
+        lengths: the records' true lengths in bytes, where `value` may hold only their beginnings.
+    """
+    held = pc.binary_length(value).to_numpy(zero_copy_only=False)
+    too_large = held > max_record
+    if lengths is not None:
+        too_large |= lengths > max_record
+    if too_large.any():
+        cut = pc.binary_slice(value.filter(pa.array(too_large)), 0, TOO_LARGE_KEPT)
+        value = pc.replace_with_mask(value, pa.array(too_large), cut)
+    else:
+        too_large = None
+    if encoding != "utf-8":
+        text, bad = _decode_other(value, encoding)
+        return Text(text, too_large, bad)
+    try:
+        return Text(value.cast(pa.string()), too_large, None)
+    except pa.ArrowInvalid:
+        text, bad = _decode_damaged(value)
+        return Text(text, too_large, bad)
+
+
+def without_bom(text: pa.Array, first: Mask) -> pa.Array:
+    """`text` without the byte order mark that rows at the beginning of a file (`first`) may start with."""
+    if not first.any():
+        return text
+    marked = first & pc.starts_with(text, "\ufeff").to_numpy(zero_copy_only=False)
+    if not marked.any():
+        return text
+    mask = pa.array(marked)
+    return pc.replace_with_mask(text, mask, pc.utf8_slice_codeunits(text.filter(mask), 1))
+
+
+def _decode_damaged(value: pa.Array) -> tuple[pa.Array, Mask]:
+    """Decode UTF-8 of which some row is known to be damaged, without looking at rows that are plain ASCII."""
+    unchecked = value.view(pa.string())
+    suspects = np.flatnonzero(~pc.string_is_ascii(unchecked).to_numpy(zero_copy_only=False))
+    bad = np.zeros(len(value), dtype=np.bool_)
+    _mark_invalid(value.take(pa.array(suspects)), suspects, bad)
+    mask = pa.array(bad)
+    replaced = [one.decode("utf-8", "replace") for one in value.filter(mask).to_pylist()]
+    return pc.replace_with_mask(unchecked, mask, pa.array(replaced, pa.string())), bad
+
+
+def _mark_invalid(value: pa.Array, rows: npt.NDArray[np.int64], bad: Mask) -> None:
+    """Set `bad` at those of `rows` whose bytes (in `value`) are no UTF-8, by halving: cost grows with the damage."""
+    try:
+        value.cast(pa.string())
+    except pa.ArrowInvalid:
+        if len(value) == 1:
+            bad[rows[0]] = True
+            return
+        half = len(value) // 2
+        _mark_invalid(value.slice(0, half), rows[:half], bad)
+        _mark_invalid(value.slice(half), rows[half:], bad)
+
+
+def _decode_other(value: pa.Array, encoding: str) -> tuple[pa.Array, Mask | None]:
+    """Decode an encoding other than UTF-8: single-byte ones by table, the others row by row."""
+    table = _single_byte_table(encoding)
+    if table is None:
+        return _decode_rows(value, encoding)
+    characters, undefined = table
+    offsets = np.frombuffer(value.buffers()[1], dtype=np.int32)[value.offset : value.offset + len(value) + 1]
+    data = value.buffers()[2]
+    content = np.frombuffer(data, dtype=np.uint8)[offsets[0] : offsets[-1]] if data else np.zeros(0, np.uint8)
+    decoded = content.tobytes().decode(encoding, "replace").encode()
+    widths = np.array([len(one.encode()) for one in characters], dtype=np.int64)
+    ends = np.concatenate(([0], np.cumsum(widths[content])))
+    new_offsets = ends[offsets - offsets[0]]
+    kind = pa.string() if len(decoded) < 2**31 else pa.large_string()
+    buffers = [
+        None,
+        pa.py_buffer(new_offsets.astype(np.int32 if kind == pa.string() else np.int64)),
+        pa.py_buffer(decoded),
+    ]
+    text = pa.Array.from_buffers(kind, len(value), buffers).cast(pa.string())
+    counts = np.concatenate(([0], np.cumsum(undefined[content])))[offsets - offsets[0]]
+    bad = np.diff(counts) > 0
+    return text, bad if bad.any() else None
+
+
+def _single_byte_table(encoding: str) -> tuple[list[str], npt.NDArray[np.int64]] | None:
+    """The 256 characters of a single-byte encoding and which are undefined (1), or None for other encodings."""
+    characters = [bytes([one]).decode(encoding, "replace") for one in range(256)]
+    whole = bytes(range(256)).decode(encoding, "replace")
+    if any(len(one) != 1 for one in characters) or list(whole) != characters:
+        return None
+    return characters, np.array([one == "\ufffd" for one in characters], dtype=np.int64)
+
+
+def _decode_rows(value: pa.Array, encoding: str) -> tuple[pa.Array, Mask | None]:
+    """The slow way, for multi-byte encodings such as UTF-16 or Shift JIS."""
+    text: list[str] = []
+    bad = np.zeros(len(value), dtype=np.bool_)
+    for row, one in enumerate(value.to_pylist()):
+        try:
+            text.append(one.decode(encoding))
+        except UnicodeDecodeError:
+            bad[row] = True
+            text.append(one.decode(encoding, "replace"))
+    clean = [one.encode("utf-8", "replace") for one in text]
+    return pa.array(clean, pa.binary()).cast(pa.string()), bad if bad.any() else None
