@@ -1,0 +1,1 @@
+"""The command `nw`. Every subcommand is a module of its own, imported only when it is asked for."""

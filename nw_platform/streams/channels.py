@@ -1,0 +1,93 @@
+"""Where alerts go: channels and the routes to them. Validated now; delivered by nw_platform/alerts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from nw_platform.streams.quantities import DurationOrNever
+from nw_platform.streams.secrets import Secret, SecretAddress, SecretUrl, TextOrSecret
+from nw_platform.streams.strict import Part, Text, as_written
+
+Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
+Addresses = Annotated[tuple[Text, ...], Field(min_length=1)]
+
+
+class Slack(Part):
+    """A Slack channel, by an incoming webhook."""
+
+    kind: Literal["slack"]
+    url: SecretUrl = Field(description="The incoming webhook's address, or a reference to it.")
+
+
+class Email(Part):
+    """E-mail."""
+
+    kind: Literal["email"]
+    smtp: Annotated[Text, Field(pattern=r"^smtps?://[^\s@/]+$")] = Field(
+        description="The mail server: smtp://host:25 or smtps://host:465."
+    )
+    sender: Text = Field(alias="from", description="The sender's address.")
+    to: Addresses = Field(description="The recipients.")
+    user: TextOrSecret | None = Field(default=None, description="The account at the mail server; may be a reference.")
+    password: Secret | None = Field(default=None, description="A reference to its password.")
+
+
+class Snmp(Part):
+    """SNMP traps."""
+
+    kind: Literal["snmp"]
+    host: Text = Field(description="The host that takes the traps.")
+    port: Port = Field(default=162, description="Its UDP port.")
+    version: Literal[2, 3] = Field(default=3, description="The version of SNMP.")
+    user: TextOrSecret | None = Field(default=None, description="Version 3: the user; may be a reference.")
+    auth: Secret | None = Field(default=None, description="Version 3: a reference to the authentication passphrase.")
+    privacy: Secret | None = Field(default=None, description="Version 3: a reference to the privacy passphrase.")
+    community: Secret | None = Field(default=None, description="Version 2: a reference to the community.")
+
+
+class Sms(Part):
+    """Text messages."""
+
+    kind: Literal["sms"]
+    provider: Literal["twilio"] = Field(description="The provider.")
+    account: TextOrSecret = Field(description="The account; may be a reference.")
+    token: Secret = Field(description="A reference to the token.")
+    sender: Text = Field(alias="from", description="The sender's number.")
+    to: Addresses = Field(description="The recipients' numbers.")
+
+
+class Webhook(Part):
+    """An HTTP endpoint that takes JSON."""
+
+    kind: Literal["webhook"]
+    url: SecretUrl = Field(description="Its address, or a reference to it.")
+    headers: dict[Text, TextOrSecret] = Field(default={}, description="Headers to send; values may be references.")
+
+
+class Apprise(Part):
+    """Any service that Apprise knows."""
+
+    kind: Literal["apprise"]
+    url: SecretAddress = Field(description="The Apprise address, or a reference to it.")
+
+
+Channel = Annotated[Slack | Email | Snmp | Sms | Webhook | Apprise, Field(discriminator="kind")]
+
+
+class Route(Part):
+    """Alerts of a severity go to some channels."""
+
+    severity: Literal["error", "warn"] = Field(description="The severity of the alerts.")
+    to: Addresses = Field(description="Names of channels.")
+
+
+class Alerts(Part):
+    """Alerts."""
+
+    channels: dict[Text, Channel] = Field(default={}, description="Where alerts can go, by a name of your own.")
+    routes: tuple[Route, ...] = Field(default=(), description="Which alerts go where.")
+    reminder_us: DurationOrNever = Field(
+        default=as_written("1h"), alias="reminder", description="How often an open alert is repeated."
+    )
