@@ -72,5 +72,9 @@ class Framer(Protocol):
     def feed(self, block: bytes) -> FramedRows:
         """Take the next bytes; return the records that are certainly whole now."""
 
-    def finish(self, *, whole: bool) -> FramedRows:
-        """The end was reached. `whole`: what is left is a record, also unterminated; else only what is terminated."""
+    def finish(self, *, whole: bool, settled: bool = False) -> FramedRows:
+        """The end was reached.
+
+        `whole`: what is left is a record, also unterminated. `settled`: terminated lines that could still get a
+        continuation are a record. Neither: only what is certain.
+        """
