@@ -46,7 +46,9 @@ class ConfigProblem:
 def nearest(word: object, names: Iterable[str]) -> str:
     """`; did you mean 'x'?` for the name that `word` most likely meant, else nothing."""
     by_low = {name.lower(): name for name in names}
-    near = difflib.get_close_matches(str(word).lower(), by_low, n=1, cutoff=0.55)
+    low = str(word).lower()
+    longer = [name for name in by_low if len(low) > 1 and name.startswith(low)]  # int -> int32
+    near = longer or difflib.get_close_matches(low, by_low, n=1, cutoff=0.55)
     return f"; did you mean {by_low[near[0]]!r}?" if near else ""
 
 
@@ -91,6 +93,7 @@ def _problem(  # noqa: PLR0911  (one return for each kind of problem)
     if kind == "missing":
         return ConfigProblem(path, f"missing; {_described(owner, str(last))}")
     if kind == "secret":
+        path = (*path, context["key"]) if "key" in context else path
         return ConfigProblem(path, str(context["problem"]))
     if kind in {"union_tag_invalid", "union_tag_not_found"}:
         names = [str(tag) for member in _union_members(here) for tag in _tags(member)]

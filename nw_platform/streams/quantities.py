@@ -20,6 +20,7 @@ _UNITS_BYTES: Final = {"b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "
 _DURATION: Final = re.compile(r"([0-9]{1,9})\s?([smhd])\Z")
 _SIZE: Final = re.compile(r"([0-9]{1,12})\s?([kmg]i?b|b)\Z", re.IGNORECASE)
 _TIME_OF_DAY: Final = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])\Z")
+_ZERO: Final = re.compile(r"0\s?[smhd]\Z")
 _LONGEST_US: Final = 36_500 * _UNITS_US["d"]
 
 
@@ -80,6 +81,20 @@ def _duration_or_never(value: Any) -> Any:  # noqa: ANN401  (whatever the file h
         raise refusal(f"{DURATION_HELP}, or never") from None
 
 
+def _window(value: Any) -> Any:  # noqa: ANN401  (whatever the file holds)
+    try:
+        window = parse_duration(value)
+    except (ValueError, AttributeError):
+        window = 1
+    if window % _UNITS_US["m"]:
+        raise refusal("a number of minutes, hours or days like 15m, 1h or 1d")
+    return window
+
+
+def _grace(value: Any) -> Any:  # noqa: ANN401  (whatever the file holds)
+    return 0 if isinstance(value, str) and _ZERO.match(value) else _duration(value)
+
+
 def _size(value: Any) -> Any:  # noqa: ANN401  (whatever the file holds)
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
         return value
@@ -98,6 +113,8 @@ def _time_of_day(value: Any) -> Any:  # noqa: ANN401  (whatever the file holds)
 
 _DURATION_SCHEMA: Final = {"type": "string", "pattern": r"^[0-9]{1,9} ?[smhd]$"}
 Duration = Annotated[int, BeforeValidator(_duration), WithJsonSchema(_DURATION_SCHEMA)]
+Grace = Annotated[int, BeforeValidator(_grace), WithJsonSchema(_DURATION_SCHEMA)]  # may be 0s
+Window = Annotated[int, BeforeValidator(_window), WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,9} ?[smhd]$"})]
 DurationOrNever = Annotated[
     int | None,
     BeforeValidator(_duration_or_never),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
 
 from nw_platform.streams.quantities import refusal
 from nw_platform.streams.secrets import SCHEMES, Secret, looks_secret, reference_problem
@@ -33,18 +34,12 @@ def _options(options: dict[str, Any]) -> dict[str, Any]:
         if looks_secret(key) or scheme in SCHEMES:
             problem = reference_problem(value)
             if problem:
-                raise refusal_of_secret(key, problem)
+                # The value is no part of the error: it may be the secret itself.
+                raise PydanticCustomError("secret", "{problem}", {"problem": problem, "key": key})
             checked[key] = Secret(value)
         else:
             checked[key] = value
     return checked
-
-
-def refusal_of_secret(key: str, problem: str) -> Exception:
-    """The error for an option that should be a reference; the value is no part of it."""
-    from pydantic_core import PydanticCustomError  # noqa: PLC0415  (only on an error)
-
-    return PydanticCustomError("secret", "{problem}", {"problem": f"{key}: {problem}"})
 
 
 Address = Annotated[Text, AfterValidator(_no_credentials)]

@@ -1,0 +1,111 @@
+"""The types of a stream's keys: zones, regular expressions, layouts, days, topics, columns."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from datetime import date
+from typing import Annotated, Final, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+
+from nw_platform.record.names import ENVELOPE_COLUMNS, FILLABLE_COLUMNS, RESERVED_COLUMNS
+from nw_platform.streams.quantities import refusal
+from nw_platform.streams.strict import Text
+
+ColumnType = Literal["string", "int32", "int64", "float64", "bool", "timestamp", "date"]
+
+_FILLABLE_TYPES: Final = dict.fromkeys(FILLABLE_COLUMNS, "string") | {"pid": "int32", "seq": "int64"}
+FIRST_YEAR: Final = 1970
+LAST_YEAR: Final = 2262
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, LookupError):
+        raise refusal("an IANA time zone like Europe/Berlin, or UTC") from None
+    return name
+
+
+def _regex(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise refusal(f"a regular expression; this one is broken: {error}") from None
+    return pattern
+
+
+def _named_groups(pattern: str) -> str:
+    if not re.compile(pattern).groupindex:
+        raise refusal("a regular expression with named groups: (?P<name>...)")
+    return pattern
+
+
+def _strptime(layout: str) -> str:
+    if "%" not in layout:
+        raise refusal("a strptime layout like %d/%b/%Y:%H:%M:%S %z")
+    return layout
+
+
+def _encoding(name: str) -> str:
+    try:
+        return codecs.lookup(name).name
+    except (LookupError, ValueError):
+        raise refusal("an encoding like utf-8, latin-1 or cp1252") from None
+
+
+def _day(value: object) -> object:
+    if isinstance(value, str):
+        try:
+            value = date.fromisoformat(value)
+        except ValueError:
+            raise refusal("a day like 2024-01-01") from None
+    if type(value) is not date or not FIRST_YEAR <= value.year <= LAST_YEAR:
+        raise refusal(f"a day like 2024-01-01, from {FIRST_YEAR} to {LAST_YEAR}")
+    return value
+
+
+def _topics(value: object) -> object:
+    """A topic, a list of topics or one ^regex, as a tuple."""
+    topics = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else ()
+    if not topics or not all(isinstance(t, str) and t for t in topics):
+        raise refusal("a topic, a list of topics, or a ^regular expression")
+    for topic in topics:
+        if topic.startswith("^"):
+            _regex(topic)
+        elif not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", topic):
+            raise refusal("a topic of letters, digits, '.', '_' and '-', or a ^regular expression")
+    return topics
+
+
+def _columns(columns: dict[str, ColumnType]) -> dict[str, ColumnType]:
+    seen: dict[str, str] = {}
+    for name, kind in columns.items():
+        low = name.lower()
+        if low in seen:
+            raise refusal(f"columns whose names differ in more than case: {seen[low]} and {name} do not")
+        seen[low] = name
+        if low in _FILLABLE_TYPES:
+            if kind != _FILLABLE_TYPES[low]:
+                raise refusal(f"{_FILLABLE_TYPES[low]} for {name}, which fills the column {low} that every stream has")
+        elif low in RESERVED_COLUMNS:
+            what = "every stream has" if low in ENVELOPE_COLUMNS else "the lake uses itself"
+            raise refusal(f"a name other than {name}, a column that {what}; rename the key where it is written")
+    return columns
+
+
+Zone = Annotated[Text, AfterValidator(_zone)]
+Regex = Annotated[Text, AfterValidator(_regex)]
+GroupsRegex = Annotated[Text, AfterValidator(_regex), AfterValidator(_named_groups)]
+Layout = Annotated[Text, AfterValidator(_strptime)]
+Encoding = Annotated[Text, AfterValidator(_encoding)]
+OneCharacter = Annotated[str, Field(strict=True, min_length=1, max_length=1)]
+Day = Annotated[date, BeforeValidator(_day), WithJsonSchema({"type": "string", "format": "date"})]
+Topics = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_topics),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
+]
+Columns = Annotated[dict[Text, ColumnType], AfterValidator(_columns)]
