@@ -51,15 +51,17 @@ def scatter(values: pa.Array, rows: Mask, into: pa.Array) -> pa.Array:
     return pc.replace_with_mask(into, pa.array(rows), values)
 
 
-def as_extra(columns: Mapping[str, pa.Array]) -> pa.Array | None:
-    """Columns as JSON objects, one a row, without the nulls; null where nothing is left. None if there are none."""
+def as_extra(columns: Mapping[str, pa.Array], *, nulls: bool = False) -> pa.Array | None:
+    """Columns (strings) as JSON objects, one a row; None if there are no columns.
+
+    A null is left out, and a row without values is null; with `nulls` it is kept as `"name":null`.
+    """
     if not columns:
         return None
     names = {f"c{number}": name for number, name in enumerate(columns)}
-    pairs = ", ".join(f"{literal(name)}: {column}" for column, name in names.items())
-    patch = f"json_merge_patch('{{}}', to_json({{{pairs}}}))"  # a merge patch drops what is null
-    read = query(
-        f"SELECT nullif(CAST({patch} AS VARCHAR), '{{}}') AS extra FROM given",
-        given=pa.table(dict(zip(names, columns.values(), strict=True))),
-    )
+    given = pa.table(dict(zip(names, columns.values(), strict=True)))
+    json = f"to_json({{{', '.join(f'{literal(name)}: {column}' for column, name in names.items())}}})"
+    if not nulls:
+        json = f"json_merge_patch('{{}}', {json})"  # a merge patch drops what is null
+    read = query(f"SELECT nullif(CAST({json} AS VARCHAR), '{{}}') AS extra FROM given", given=given)
     return read.column("extra").combine_chunks().cast(pa.string())
