@@ -1,0 +1,98 @@
+"""Check `continuity` of raw: no gap and no overlap between receipts, and every file readable to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from nw_platform.record.hours import next_hour, to_iso
+from nw_platform.watchdog.expectations import StreamRules
+from nw_platform.watchdog.findings import Finding
+from nw_platform.watchdog.observations import Fault, StreamObservations
+from nw_platform.watchdog.receipts import is_reading
+
+CHECK = "continuity"
+_SHOWN = 3
+
+
+def judge(rules: StreamRules, seen: StreamObservations) -> Iterator[Finding]:
+    """One finding for each arrival hour to judge or with a fault, and one for the source as it is now."""
+    by_hour: dict[str, list[Fault]] = {hour: [] for hour in seen.arrivals}
+    for fault in seen.faults:
+        by_hour.setdefault(fault.arrival_hour, []).append(fault)
+    for hour in sorted(by_hour):
+        yield _hour(rules, hour, by_hour[hour], seen.arrivals.get(hour))
+    yield _source(rules, seen)
+
+
+def _hour(rules: StreamRules, hour: str, faults: list[Fault], receipts: int | None) -> Finding:
+    stream = rules.stream
+    numbers: dict[str, object] = {"faults": len(faults)}
+    if receipts is not None:
+        numbers["receipts"] = receipts
+    if not faults:
+        count = "no receipt" if not receipts else f"{receipts} receipt{'s' if receipts > 1 else ''}"
+        message = f"raw/{stream} {hour}: {count}, no gap and no overlap"
+        return _finding(rules, hour, "", passed=True, message=message, numbers=numbers)
+    told = "; ".join(describe(fault) for fault in faults[:_SHOWN])
+    more = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
+    since = min(fault.at for fault in faults)
+    bounds = f"{stream} {hour} {next_hour(hour)}"
+    # A broken chain cannot be replayed away: it is to be looked into.
+    repair = f"nw replay {bounds}" if any(is_reading(fault) for fault in faults) else f"nw verify {bounds}"
+    message = f"raw/{stream} {hour}: {told}{more} (since {to_iso(since)}); repair: {repair}"
+    first = faults[0]
+    if first.source:
+        numbers |= {"source": first.source, "position": first.position}
+    return _finding(rules, hour, "", passed=False, message=message, numbers=numbers, repair=repair, since=since)
+
+
+def describe(fault: Fault) -> str:
+    """What is wrong with which file at which position, or with which receipt."""
+    if not is_reading(fault):
+        return fault.text
+    reason = f": {fault.text}" if fault.text else ""
+    return f"{fault.source} is {fault.kind.replace('_', ' ')} at byte {fault.position}{reason}"
+
+
+def _source(rules: StreamRules, seen: StreamObservations) -> Finding:
+    """What the last look at the source met: these problems are in no receipt."""
+    stream = rules.stream
+    problems = list(seen.problems)
+    if not problems and not seen.failure:
+        message = f"raw/{stream}: the source could be read"
+        return _finding(rules, None, "source", passed=True, message=message, numbers={"problems": 0})
+    told = [f"{p.source} is {p.kind.replace('_', ' ')} at byte {p.position}: {p.reason}" for p in problems[:_SHOWN]]
+    if seen.failure:
+        told.insert(0, seen.failure)
+    more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+    repair = f"nw ingest --stream {stream} --once"
+    message = f"raw/{stream}: {'; '.join(told)}{more}; repair the source, then: {repair}"
+    return _finding(
+        rules, None, "source", passed=False, message=message, numbers={"problems": len(problems)}, repair=repair
+    )
+
+
+def _finding(
+    rules: StreamRules,
+    partition: str | None,
+    subject: str,
+    *,
+    passed: bool,
+    message: str,
+    numbers: dict[str, object],
+    repair: str = "",
+    since: int | None = None,
+) -> Finding:
+    return Finding(
+        check=CHECK,
+        asset=f"raw/{rules.stream}",
+        stream=rules.stream,
+        partition=partition,
+        subject=subject,
+        passed=passed,
+        severity="error",
+        message=message,
+        repair=repair,
+        since=since,
+        numbers=numbers,
+    )

@@ -1,0 +1,220 @@
+"""Declarations of expectations -> the rules that are judged, and which checks an asset has.
+
+Two checks have a rule without being declared, because their absence would hide what everybody wants to know:
+`error_rate` (an hour with more than 5 % errors, at least 3 of them) and `late` (more than 1 % late lines). A
+declaration replaces the rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import time
+from typing import Final
+
+from nw_platform.settings import Settings
+from nw_platform.streams import expectations as declared
+from nw_platform.streams.declaration import StreamDecl
+from nw_platform.watchdog.expectations import (
+    MINUTE_US,
+    BalanceRule,
+    FileRule,
+    RateRule,
+    Rule,
+    ShareRule,
+    SilenceRule,
+    StreamRules,
+    ValuesRule,
+    VolumeRule,
+)
+
+DEFAULT_ERROR_RATE: Final = ShareRule(check="error_rate", subject="", max_pct=5.0, at_least=3)
+DEFAULT_LATE: Final = ShareRule(check="late", subject="", max_pct=1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckInfo:
+    """A check as people see it."""
+
+    layer: str  # raw | logs: of which asset of the stream
+    description: str
+
+
+CHECKS: Final[Mapping[str, CheckInfo]] = {
+    "continuity": CheckInfo("raw", "No gap and no overlap between receipts; every file was read to its end."),
+    "expected_files": CheckInfo("raw", "The files that are expected by a time of day are there."),
+    "completeness": CheckInfo("logs", "raw = logs + duplicates."),
+    "history": CheckInfo("logs", "No record lies outside the hours that are shown as partitions."),
+    "volume": CheckInfo("logs", "As many lines as expected, in each window of event time."),
+    "silence": CheckInfo("logs", "Every host gives a sign of life as often as expected."),
+    "error_rate": CheckInfo("logs", "The share of errors, rejected lines included, is below its bound."),
+    "late": CheckInfo("logs", "The share of lines that came late is below its bound."),
+    "rate": CheckInfo("logs", "The share of lines for which a condition holds is within its bounds."),
+    "balance": CheckInfo("logs", "Two conditions hold for equally many lines."),
+    "values": CheckInfo("logs", "A column holds no other values than those allowed."),
+}
+
+
+def rules_of_all(settings: Settings) -> list[StreamRules]:
+    """The rules of every declared stream, in order.
+
+    `hosts:` are missed by the first stream that expects heartbeats, and only if no stream has seen them.
+    """
+    found = []
+    hosts = settings.hosts
+    for stream in settings.streams.values():
+        rules = rules_of(stream, hosts)
+        if rules.of(SilenceRule):
+            hosts = ()
+        found.append(rules)
+    return found
+
+
+def rules_of(stream: StreamDecl, hosts: Iterable[str] = ()) -> StreamRules:
+    """The rules of one stream. Subjects are made unique where two expectations of a kind look alike."""
+    rules: list[Rule] = []
+    taken: dict[tuple[str, str], int] = {}
+    for expectation in stream.expect:
+        rule = _rule(expectation, stream, tuple(hosts))
+        if rule is None:
+            continue
+        key = (type(rule).__name__, rule.subject)
+        taken[key] = taken.get(key, 0) + 1
+        if taken[key] > 1:
+            rule = replace(rule, subject=f"{rule.subject} ({taken[key]})")
+        rules.append(rule)
+    shares = {rule.check for rule in rules if isinstance(rule, ShareRule)}
+    if DEFAULT_ERROR_RATE.check not in shares:
+        rules.append(DEFAULT_ERROR_RATE)
+    if DEFAULT_LATE.check not in shares and stream.late_after_us is not None:
+        rules.append(DEFAULT_LATE)
+    return StreamRules(
+        stream=stream.name,
+        rules=tuple(rules),
+        history_from=stream.history_from,
+        history_until=stream.history_until,
+        landing=stream.source.kind == "landing",
+        where=_where(stream),
+    )
+
+
+def checks_of(rules: StreamRules) -> list[str]:
+    """The names of the checks that a stream's findings may have, in the order of `CHECKS`."""
+    kinds: dict[type[Rule], str] = {
+        FileRule: "expected_files",
+        VolumeRule: "volume",
+        SilenceRule: "silence",
+        RateRule: "rate",
+        BalanceRule: "balance",
+        ValuesRule: "values",
+    }
+    names = {"continuity", "completeness", "history"}
+    for rule in rules.rules:
+        names.add(rule.check if isinstance(rule, ShareRule) else kinds[type(rule)])
+    return [name for name in CHECKS if name in names]
+
+
+def _rule(expectation: declared.Expectation, stream: StreamDecl, hosts: tuple[str, ...]) -> Rule | None:
+    """The rule that a declaration stands for."""
+    match expectation:
+        case declared.Volume():
+            return VolumeRule(
+                subject=_volume_subject(expectation),
+                min_lines=expectation.min_lines,
+                max_lines=expectation.max_lines,
+                every_us=expectation.every_us,
+                grace_us=expectation.grace_us,
+                change_pct=expectation.change_pct,
+                days=expectation.days,
+                severity=expectation.severity,
+            )
+        case declared.File():
+            return FileRule(
+                subject=expectation.name,
+                name=expectation.name,
+                by=time(*divmod(expectation.by_minute, 60)),
+                grace_us=expectation.grace_us,
+                zone=expectation.zone,
+                min_size=expectation.min_size,
+                weekdays=frozenset(declared.WEEK.index(day) for day in expectation.weekdays),
+                holidays=expectation.holiday_dates(),
+                day_offset=expectation.day_offset,
+                severity=expectation.severity,
+            )
+        case declared.Heartbeat():
+            return SilenceRule(
+                subject="",
+                every_us=expectation.every_us,
+                late_after=expectation.late_after,
+                down_after=expectation.down_after,
+                slack_us=stream.every_us + MINUTE_US,
+                hosts=hosts,
+                severity=expectation.severity,
+            )
+        case declared.Values():
+            return ValuesRule(
+                subject=expectation.column,
+                column=expectation.column,
+                allowed=tuple(_as_text(value) for value in expectation.allowed),
+                max_pct=expectation.max_pct,
+                severity=expectation.severity,
+            )
+        case declared.ErrorRate() | declared.Late():
+            return ShareRule(
+                check=expectation.kind,
+                subject="",
+                max_pct=expectation.max_pct,
+                at_least=expectation.at_least,
+                severity=expectation.severity,
+            )
+        case _:
+            return _windowed(expectation)
+
+
+def _windowed(expectation: declared.Expectation) -> Rule | None:
+    """The rules of conditions."""
+    match expectation:
+        case declared.Rate():
+            return RateRule(
+                subject=expectation.name,
+                where=expectation.where,
+                of=expectation.of,
+                max_pct=expectation.max_pct,
+                min_pct=expectation.min_pct,
+                every_us=expectation.every_us,
+                grace_us=expectation.grace_us,
+                severity=expectation.severity,
+            )
+        case declared.Balance():
+            return BalanceRule(
+                subject=expectation.name,
+                left=expectation.left,
+                right=expectation.right,
+                tolerance_pct=expectation.tolerance_pct,
+                every_us=expectation.every_us,
+                grace_us=expectation.grace_us,
+                severity=expectation.severity,
+            )
+        case _:
+            return None
+
+
+def _volume_subject(expectation: declared.Volume) -> str:
+    """`min_lines 1, every 15 min`: what tells two volumes of a stream apart."""
+    bounds = (("min_lines", expectation.min_lines), ("max_lines", expectation.max_lines))
+    parts = [f"{name} {value}" for name, value in bounds if value is not None]
+    if expectation.change_pct is not None:
+        parts.append(f"change_pct {expectation.change_pct:g}")
+    return ", ".join([*parts, f"every {expectation.every_us // MINUTE_US} min"])
+
+
+def _as_text(value: object) -> str:
+    """A declared value as DuckDB writes it when it casts a column to text."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _where(stream: StreamDecl) -> str:
+    """Where a stream's files are to be put, for messages."""
+    if stream.source.kind != "landing" or not stream.path:
+        return ""
+    return f"{stream.source.url}/{stream.path}" if stream.source.url else stream.path

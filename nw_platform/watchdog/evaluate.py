@@ -1,0 +1,35 @@
+"""All checks of all streams: (rules, observations, now) -> findings. Pure, and cheap: nothing is read here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+
+from nw_platform.watchdog import completeness, continuity, deadlines, shares, silence, volume
+from nw_platform.watchdog.expectations import StreamRules
+from nw_platform.watchdog.findings import Finding
+from nw_platform.watchdog.observations import StreamObservations
+
+
+def evaluate(streams: Iterable[StreamRules], seen: Mapping[str, StreamObservations], now: int) -> list[Finding]:
+    """Judge every stream that was observed; streams in order, `now` in microseconds since the epoch."""
+    rules_seen = [(rules, seen[rules.stream]) for rules in streams if rules.stream in seen]
+    hosts = {host for _, observed in rules_seen for host in observed.hosts}
+    return [f for rules, observed in rules_seen for f in evaluate_stream(rules, observed, now, hosts)]
+
+
+def evaluate_stream(
+    rules: StreamRules, seen: StreamObservations, now: int, hosts: Collection[str] = ()
+) -> Iterator[Finding]:
+    """Judge one stream. Of a paused one nothing is expected, but what it holds must still be whole.
+
+    `hosts`: those that any stream has seen; an expected host that is among them is not missed here.
+    """
+    yield from continuity.judge(rules, seen)
+    yield from completeness.judge(rules, seen)
+    yield from completeness.judge_history(rules, seen)
+    if rules.paused:
+        return
+    yield from deadlines.judge(rules, seen, now)
+    yield from volume.judge(rules, seen, now)
+    yield from shares.judge(rules, seen, now)
+    yield from silence.judge(rules, seen, now, hosts)

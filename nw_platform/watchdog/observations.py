@@ -1,0 +1,145 @@
+"""What was seen of a stream: plain data, gathered by `observe.py` or written down in a test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from nw_platform.record.hours import HOUR_US, hour_of, hour_start
+from nw_platform.watchdog.expectations import MINUTE_US
+
+NO_MINUTES = (0,) * 60
+
+
+class Balance(Protocol):
+    """Of one event hour: what the receipts counted, and what `logs` and `duplicates` hold."""
+
+    @property
+    def raw(self) -> int: ...  # noqa: D102  (said above)
+    @property
+    def logs(self) -> int: ...  # noqa: D102  (said above)
+    @property
+    def duplicates(self) -> int: ...  # noqa: D102  (said above)
+
+
+class SourceProblem(Protocol):
+    """Something at a source that is no record, as sources.contract.Problem."""
+
+    @property
+    def kind(self) -> str: ...  # noqa: D102  (said above)
+    @property
+    def source(self) -> str: ...  # noqa: D102  (said above)
+    @property
+    def position(self) -> int: ...  # noqa: D102  (said above)
+    @property
+    def reason(self) -> str: ...  # noqa: D102  (said above)
+
+
+@dataclass(frozen=True, slots=True)
+class HourStats:
+    """The `logs` of one event hour. `lines` are of series normal and error; watchdog records count apart."""
+
+    lines: int = 0
+    errors: int = 0  # series error
+    rejects: Mapping[str, int] = field(default_factory=dict)  # reject_reason -> errors
+    late: int = 0
+    watchdog: int = 0
+    minutes: tuple[int, ...] = NO_MINUTES  # lines in each minute of the hour
+    first_time: int | None = None
+    last_time: int | None = None
+    error_host: tuple[str, int] | None = None  # the host with most errors, and how many
+    late_host: tuple[str, int] | None = None
+    error_since: int | None = None  # event time of the first error
+    conditions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # SQL condition -> lines by minute
+    values: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # subject -> value not allowed -> lines
+    filled: Mapping[str, int] = field(default_factory=dict)  # subject -> lines with a value
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something wrong that a receipt shows."""
+
+    kind: str  # sequence | chain | gap | overlap | damaged | unreadable | ...
+    lane: str
+    sequence: int
+    arrival_hour: str
+    at: int  # planned time of the receipt, microseconds
+    source: str = ""
+    partition: int = 0
+    position: int = 0
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FileSeen:
+    """One content of one file, as far as it was read. Times are planned times of receipts."""
+
+    source: str
+    partition: int
+    end: int  # bytes, unpacked
+    first_seen: int
+    last_seen: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamObservations:
+    """What is known of one stream at one moment.
+
+    `hours` has an entry for each event hour that holds records among those to judge and those their windows reach
+    into; an hour without one is empty. Nothing is concluded from the absence of what lies before `live_since`.
+    """
+
+    stream: str
+    live_since: int  # since when it is watched: the first receipt's planned time, else the first look at it
+    arrivals: Mapping[str, int] = field(default_factory=dict)  # arrival hour to judge -> receipts in it
+    faults: Sequence[Fault] = ()
+    files: Sequence[FileSeen] = ()
+    judge: Sequence[str] = ()  # event hours to judge
+    hours: Mapping[str, HourStats] = field(default_factory=dict)
+    first_event: int | None = None  # of the stream, watchdog records excluded
+    last_event: int | None = None
+    outside_history: Mapping[str, int] = field(default_factory=dict)  # event hour outside `history` -> records
+    balances: Mapping[str, Balance] = field(default_factory=dict)
+    in_flight: Mapping[str, int] = field(default_factory=dict)  # event hour -> records of the newest receipts
+    same_hours: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # hour -> same hours before -> lines
+    hosts: Mapping[str, int] = field(default_factory=dict)  # host -> event time of its last sign of life
+    problems: Sequence[SourceProblem] = ()  # met by the last tick while it looked at the source
+    failure: str = ""  # why the last tick could not read the stream at all
+    broken: Mapping[str, str] = field(default_factory=dict)  # condition that cannot be evaluated -> why
+    ingested_until: int | None = None  # ingestion has looked at the source up to then; None: not known
+
+
+def lines_between(hours: Mapping[str, HourStats], start: int, end: int, *, condition: str | None = None) -> int:
+    """Lines (of a condition) with start <= event time < end; both whole minutes, in microseconds."""
+    total = 0
+    at = start
+    while at < end:
+        hour_at = at - at % HOUR_US
+        stats = hours.get(_hour(hour_at))
+        stop = min(end, hour_at + HOUR_US)
+        if stats is not None:
+            minutes = stats.minutes if condition is None else stats.conditions.get(condition, NO_MINUTES)
+            total += sum(minutes[(at - hour_at) // MINUTE_US : (stop - hour_at) // MINUTE_US])
+        at = stop
+    return total
+
+
+_NAMES: dict[int, str] = {}
+
+
+def _hour(start: int) -> str:
+    """`hour_of` for the first instant of an hour, remembered: it is asked for the same few hours very often."""
+    name = _NAMES.get(start)
+    if name is None:
+        if len(_NAMES) > 50_000:  # noqa: PLR2004  (a bound, about six years)
+            _NAMES.clear()
+        name = _NAMES[start] = hour_of(start)
+    return name
+
+
+def windows_of(hour: str, every_us: int) -> list[tuple[int, int]]:
+    """The windows (start, end) whose last instant lies in `hour`; aligned to the epoch."""
+    begin = hour_start(hour)
+    first_end = (begin // every_us + 1) * every_us
+    return [(end - every_us, end) for end in range(first_end, begin + HOUR_US + 1, every_us)]

@@ -1,0 +1,156 @@
+"""Check `volume` of logs: so many lines in each window of event time, and about as many as on the days before.
+
+A minimum is judged once a window and its grace are over; a maximum as soon as it is exceeded. Lines that come later
+resolve a finding. Nothing is concluded about windows before the stream was watched, unless data lies on both sides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from functools import lru_cache
+from statistics import median
+from typing import Final
+
+from nw_platform.record.hours import HOUR_US, hour_start, next_hour, to_iso, to_us
+from nw_platform.watchdog.expectations import StreamRules, VolumeRule
+from nw_platform.watchdog.findings import Finding
+from nw_platform.watchdog.observations import StreamObservations, lines_between, windows_of
+
+CHECK = "volume"
+_SHOWN: Final = 3
+_FEWEST_DAYS: Final = 3  # a median of fewer says nothing
+
+
+def judge(rules: StreamRules, seen: StreamObservations, now: int) -> Iterator[Finding]:
+    """One finding for each rule and hour in which at least one window could be judged."""
+    for rule in rules.of(VolumeRule):
+        for hour in seen.judge:
+            if rule.min_lines is not None or rule.max_lines is not None:
+                finding = _windows(rules, rule, seen, hour, now)
+                if finding is not None:
+                    yield finding
+            if rule.change_pct is not None:
+                finding = _change(rules, rule, seen, hour, now)
+                if finding is not None:
+                    yield finding
+
+
+def may_conclude(rules: StreamRules, seen: StreamObservations, window: tuple[int, int], grace: int, now: int) -> bool:
+    """Whether a window with too few lines, or none, means something: it is over, watched, and inside `history`."""
+    start, end = window
+    if end + grace > now or (seen.ingested_until is not None and end + grace > seen.ingested_until):
+        return False
+    if start < _day_start(rules.history_from):
+        return False
+    if rules.history_until is not None and end > _day_start(rules.history_until):
+        return False
+    if start >= seen.live_since:
+        return True
+    # Old data that was loaded afterwards: only what lies between its first and its last record.
+    return (
+        seen.first_event is not None
+        and seen.last_event is not None
+        and seen.first_event <= start
+        and end <= seen.last_event
+    )
+
+
+def _windows(rules: StreamRules, rule: VolumeRule, seen: StreamObservations, hour: str, now: int) -> Finding | None:
+    judged = 0
+    low: list[tuple[int, int]] = []
+    high: list[tuple[int, int]] = []
+    for start, end in windows_of(hour, rule.every_us):
+        lines = lines_between(seen.hours, start, end)
+        too_low = rule.min_lines is not None and lines < rule.min_lines
+        too_high = rule.max_lines is not None and lines > rule.max_lines
+        if not too_high and not may_conclude(rules, seen, (start, end), rule.grace_us, now):
+            continue
+        judged += 1
+        if too_low:
+            low.append((start, lines))
+        if too_high:
+            high.append((start, lines))
+    if not judged:
+        return None
+    stats = seen.hours.get(hour)
+    lines = stats.lines if stats else 0
+    numbers: dict[str, object] = {"lines": lines, "windows": judged, "low": len(low), "high": len(high)}
+    numbers |= {name: value for name in ("min_lines", "max_lines") if (value := getattr(rule, name)) is not None}
+    told = []
+    if low:
+        told.append(_tell(low, judged, rule.every_us, f"fewer than {rule.min_lines} lines", hour))
+    if high:
+        told.append(_tell(high, judged, rule.every_us, f"more than {rule.max_lines} lines", hour))
+    return _finding(rules, rule, hour, told=told, windows=low + high, numbers=numbers)
+
+
+def _change(rules: StreamRules, rule: VolumeRule, seen: StreamObservations, hour: str, now: int) -> Finding | None:
+    """The hour against the median of the same UTC hour on the days before that have data."""
+    start = hour_start(hour)
+    earlier = [lines for lines in seen.same_hours.get(hour, {}).values() if lines > 0]
+    if len(earlier) < _FEWEST_DAYS or not may_conclude(rules, seen, (start, start + HOUR_US), rule.grace_us, now):
+        return None
+    stats = seen.hours.get(hour)
+    lines, usual = (stats.lines if stats else 0), median(earlier)
+    change = 100.0 * (lines - usual) / usual
+    numbers: dict[str, object] = {"lines": lines, "usual_lines": usual, "change_pct": round(change, 2)}
+    numbers["max_change_pct"] = rule.change_pct
+    far = rule.change_pct is not None and abs(change) > rule.change_pct
+    told = (
+        f"{lines} lines, {change:+.1f} % against {usual:g}, the median of this hour on {len(earlier)} days before "
+        f"(allowed: {rule.change_pct:g} %)"
+    )
+    named = replace(rule, subject=f"{rule.subject}, change")
+    return _finding(rules, named, hour, told=[told] if far else [], windows=[(start, lines)], numbers=numbers)
+
+
+def _finding(
+    rules: StreamRules,
+    rule: VolumeRule,
+    hour: str,
+    *,
+    told: list[str],
+    windows: list[tuple[int, int]],
+    numbers: dict[str, object],
+) -> Finding:
+    repair = f"nw verify {rules.stream} {hour} {next_hour(hour)}" if told else ""
+    since = min((start for start, _ in windows), default=None) if told else None
+    said = "; ".join(told) if told else f"{numbers['lines']} lines"
+    tail = f" (since {to_iso(since)}); what arrived is proved by: {repair}" if since is not None else ""
+    return Finding(
+        check=CHECK,
+        asset=f"logs/{rules.stream}",
+        stream=rules.stream,
+        partition=hour,
+        subject=rule.subject,
+        passed=not told,
+        severity=rule.severity,
+        message=f"logs/{rules.stream} {hour}: {said}{tail}",
+        repair=repair,
+        since=since,
+        numbers=numbers,
+    )
+
+
+def _tell(found: list[tuple[int, int]], judged: int, every_us: int, what: str, hour: str) -> str:
+    """`2 of 4 windows of 15 min have fewer than 100 lines: 05:15 (12), 05:30 (0)`."""
+    places = ", ".join(f"{_clock(start, hour)} ({lines})" for start, lines in found[:_SHOWN])
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return f"{len(found)} of {judged} windows of {_length(every_us)} have {what}: {places}{more}"
+
+
+def _clock(start: int, hour: str) -> str:
+    text = to_iso(start)
+    return text[11:16] if text.startswith(hour[:10]) else text[:16]
+
+
+def _length(length_us: int) -> str:
+    minutes = length_us // 60_000_000
+    return f"{minutes // 60} h" if minutes % 60 == 0 else f"{minutes} min"
+
+
+@lru_cache(maxsize=10_000)
+def _day_start(day: date) -> int:
+    return to_us(datetime(day.year, day.month, day.day, tzinfo=UTC))
