@@ -49,9 +49,8 @@ class LandingFolder:
             raise SourceError(f"cannot write {ready}: {error}") from error
 
 
-def join_lines(chunks: list[pa.Array]) -> bytes:
+def join_lines(lines: pa.Array) -> bytes:
     """The bytes of a file that has these lines (large_string, not null), each ended by a line feed."""
-    lines = pa.chunked_array(chunks, pa.large_string()).combine_chunks()
     ended = pc.binary_join_element_wise(lines, pa.scalar("\n", pa.large_string()), pa.scalar("", pa.large_string()))
     _, offsets, data = ended.buffers()
     if not len(ended) or data is None:

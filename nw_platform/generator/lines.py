@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nw_platform.generator.spec import LATE_BY_US, SECOND_US, Sender, TrafficSpec
+from nw_platform.generator.spec import LATE_BY_US, MINUTE_US, Sender, TrafficSpec
 
 TYPES: Final = ("request", "payment", "login", "job")
 _SHARES_OF_TYPES: Final = {"frontend": (0.82, 0.0, 0.15, 0.03), "checkout": (0.3, 0.5, 0.0, 0.2)}
@@ -50,45 +50,57 @@ _FAILED: Final = pa.array(["upstream timed out", "card refused by the bank", "ac
 
 
 @dataclass(frozen=True, slots=True)
-class Minute:
-    """One sender's records of one minute, in the order they are sent. Arrays of equal length."""
+class Drawn:
+    """What was drawn for the records of one sender in some minutes, in the order they are sent. Equally long arrays."""
 
-    lines: pa.Array  # large_string, without line ending
+    at: np.ndarray[Any, Any]  # index of the record's minute
+    happened_ms: np.ndarray[Any, Any]
     types: np.ndarray[Any, Any]  # index into TYPES
     is_error: np.ndarray[Any, Any]  # bool: series error
     is_spilled: np.ndarray[Any, Any]  # bool
     is_late: np.ndarray[Any, Any]  # bool
-    first_seq: int
 
 
-def make_minute(
-    spec: TrafficSpec, sender: Sender, window: tuple[int, int], records: int, first_seq: int, *, user_key: str
-) -> Minute:
-    """The `records` records of `sender` from the first instant of `window`, a minute's, to before its second."""
-    draw = np.random.default_rng([spec.seed, window[0] // SECOND_US, sender.pid])
-    happened_ms = np.sort(draw.integers(*window, records)) // 1000
-    types = _choose(draw, _SHARES_OF_TYPES.get(sender.process, (0.7, 0.1, 0.1, 0.1)), records)
-    is_error, is_late, is_spilled = (draw.random(records) < share for share in (spec.errors, spec.late, spec.spill))
-    happened_ms = happened_ms - is_late * (LATE_BY_US // 1000)
-    seq = pa.array(np.arange(first_seq, first_seq + records))
-    session = sender.session(spec.seed)
-    ends = _fields(draw, types, is_error, user_key)
-    lines = pc.binary_join_element_wise(
+def draw_records(
+    spec: TrafficSpec, sender: Sender, draw: np.random.Generator, minutes: list[int], counts: list[int]
+) -> Drawn:
+    """Draw `counts[i]` records that are sent in the minute that begins at `minutes[i]`."""
+    at = np.repeat(np.arange(len(minutes)), counts)
+    start = np.array(minutes, np.int64)
+    length = np.minimum(start + MINUTE_US, spec.end) - start
+    # Sorted as a whole they are sorted within their minutes, which do not overlap.
+    happened_ms = np.sort(start[at] + (draw.random(len(at)) * length[at]).astype(np.int64)) // 1000
+    types = _choose(draw, _SHARES_OF_TYPES[sender.process], len(at))
+    is_error, is_late, is_spilled = (draw.random(len(at)) < share for share in (spec.errors, spec.late, spec.spill))
+    return Drawn(at, happened_ms - is_late * (LATE_BY_US // 1000), types, is_error, is_spilled, is_late)
+
+
+def write_records(
+    sender: Sender,
+    session: str,
+    draw: np.random.Generator,
+    drawn: Drawn,
+    *,
+    seq: np.ndarray[Any, Any],
+    user_keys: pa.Array,
+) -> pa.Array:
+    """The lines (large_string, without line ending) of drawn records. `user_keys`: what each calls its user."""
+    numbers = _text(pa.array(seq))
+    return pc.binary_join_element_wise(
         _large(f'{{"v":1,"id":"{session}-'),
-        _text(seq),
+        numbers,
         _large('","ts":'),
-        _text(pa.array(happened_ms)),
+        _text(pa.array(drawn.happened_ms)),
         _large(
             f',"host":"{sender.host}","ip":"{sender.ip}","process":"{sender.process}","pid":{sender.pid},'
             f'"session":"{session}","seq":'
         ),
-        _text(seq),
-        _pick(pa.array(["", ',"spilled":true']), is_spilled),
-        _pick(pa.array([',"type":"', ',"series":"error","type":"']), is_error),
-        ends,
+        numbers,
+        _pick(pa.array(["", ',"spilled":true']), drawn.is_spilled),
+        _pick(pa.array([',"type":"', ',"series":"error","type":"']), drawn.is_error),
+        _fields(draw, drawn, user_keys),
         _large(""),
     )
-    return Minute(lines, types, is_error, is_spilled, is_late, first_seq)
 
 
 def cut(lines: pa.Array) -> pa.Array:
@@ -96,17 +108,14 @@ def cut(lines: pa.Array) -> pa.Array:
     return pc.utf8_slice_codeunits(lines, 0, 20)
 
 
-def _fields(
-    draw: np.random.Generator, types: np.ndarray[Any, Any], is_error: np.ndarray[Any, Any], user_key: str
-) -> pa.Array:
+def _fields(draw: np.random.Generator, drawn: Drawn, user_keys: pa.Array) -> pa.Array:
     """What follows `"type":"`: type, severity, message and fields, one text per record."""
-    count = len(types)
+    types, is_error, count = drawn.types, drawn.is_error, len(drawn.types)
     severity = _pick(pa.array(['","severity":"INFO","message":"', '","severity":"ERROR","message":"']), is_error)
     chosen = np.where(is_error, types + len(TYPES), types)
     message = _pick(pa.concat_arrays([_MESSAGES, _FAILED]), chosen)
-    user = pc.binary_join_element_wise(
-        _large(f'"{user_key}":"u'), _text(pa.array(draw.integers(1, 5000, count))), _large('"'), _large("")
-    )
+    number = _text(pa.array(draw.integers(1, 5000, count)))
+    user = pc.binary_join_element_wise(_large('"'), user_keys, _large('":"u'), number, _large('"'), _large(""))
     status = _pick(_STATUSES, np.where(is_error, 6, _choose(draw, _SHARES_OF_STATUSES, count)))
     latency = _decimal(draw.lognormal(3.2, 0.7, count), 1)
     own_keys: dict[str, Callable[[int], pa.Array]] = {

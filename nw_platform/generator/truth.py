@@ -11,9 +11,8 @@ from dataclasses import asdict
 from typing import Any, Final
 
 import numpy as np
-import pyarrow.compute as pc
 
-from nw_platform.generator.lines import TYPES, Minute
+from nw_platform.generator.lines import TYPES, Drawn
 from nw_platform.generator.spec import LATE_BY_US, Sender, TrafficSpec
 from nw_platform.record.hours import to_iso
 
@@ -23,27 +22,29 @@ Key = tuple[int, str, str, bool]  # minute of event time, type, series, spilled
 Count = tuple[int, int, int, int]  # lines, bytes with line endings, first and last sequence number
 
 
-def count_minute(minute_start: int, minute: Minute) -> dict[Key, Count]:
-    """Count one sender's minute. A late record counts in the minute it happened in."""
-    code = ((minute.is_late * 2 + minute.is_error) * 2 + minute.is_spilled) * len(TYPES) + minute.types
-    if not len(code):
-        return {}
-    sizes = pc.binary_length(minute.lines).to_numpy(zero_copy_only=False) + 1
+def count_minutes(
+    minutes: list[int], drawn: Drawn, sizes: np.ndarray[Any, Any], seq: np.ndarray[Any, Any]
+) -> list[dict[Key, Count]]:
+    """Count one sender's records, per minute they are sent in. A late record counts in the minute it happened in.
+
+    `sizes` (bytes) and `seq` belong to the records that were drawn, in their order.
+    """
+    counts: list[dict[Key, Count]] = [{} for _ in minutes]
+    if not len(sizes):
+        return counts
+    flags = (drawn.is_late * 2 + drawn.is_error) * 2 + drawn.is_spilled
+    code = (drawn.at * 8 + flags) * len(TYPES) + drawn.types
     present, first, inverse, lines = np.unique(code, return_index=True, return_inverse=True, return_counts=True)
-    total = np.bincount(inverse, weights=sizes)
+    size = np.bincount(inverse, weights=sizes)
     last = len(code) - 1 - np.unique(code[::-1], return_index=True)[1]
-    found: dict[Key, Count] = {}
-    for i, value in enumerate(present.tolist()):
-        flags, kind = divmod(value, len(TYPES))
-        happened = minute_start - LATE_BY_US if flags & 4 else minute_start
-        series = "error" if flags & 2 else "normal"
-        found[happened, TYPES[kind], series, bool(flags & 1)] = (
-            int(lines[i]),
-            int(total[i]),
-            minute.first_seq + int(first[i]),
-            minute.first_seq + int(last[i]),
-        )
-    return found
+    entries = (present, lines, size.astype(np.int64), seq[first], seq[last])
+    for value, *count in zip(*(part.tolist() for part in entries), strict=True):
+        rest, kind = divmod(value, len(TYPES))
+        at, flag = divmod(rest, 8)
+        happened = minutes[at] - LATE_BY_US if flag & 4 else minutes[at]
+        series = "error" if flag & 2 else "normal"
+        counts[at][happened, TYPES[kind], series, bool(flag & 1)] = tuple(count)
+    return counts
 
 
 class Truth:
