@@ -1,0 +1,161 @@
+"""Builds reports with dbt: one invocation for all periods of a step, since dbt takes seconds to start."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from nw_platform.errors import LakeError, UsageError
+from nw_platform.lake.store import Lake
+from nw_platform.reports.plan import Incomplete, plan_build, write_manifest
+from nw_platform.reports.relations import StepPlan
+from nw_platform.settings import Settings
+
+REPORT_TABLES: Final = (
+    "minute_counters",
+    "summary_report",
+    "log_type_report",
+    "key_coverage",
+    "value_coverage",
+    "value_coverage_top",
+    "rejects",
+)
+PLAN_VARIABLE: Final = "NW_REPORTS_PLAN"
+
+Progress = Callable[[int, int, str], None]  # steps done, steps, what is done now
+
+
+@dataclass(slots=True)
+class BuildReport:
+    """What a build did. `built`: the periods that were computed; their files changed only if their rows did."""
+
+    built: list[tuple[str, str, str]] = field(default_factory=list)  # table, grain, period
+    refused: list[tuple[str, str]] = field(default_factory=list)  # hour, reason
+    records: int = 0
+
+
+def build(
+    lake: Lake,
+    settings: Settings,
+    *,
+    tables: Collection[str] | None = None,
+    first: str | None = None,
+    last: str | None = None,
+    now: int,
+    incomplete: Incomplete | None = None,
+    progress: Progress | None = None,
+) -> BuildReport:
+    """Build the reports of the hours whose logs changed, and of the longer periods that hold them.
+
+    Args:
+        lake: where logs are read and report files written.
+        settings: the declared streams.
+        tables: only these report tables (then nothing is remembered as built); None: all.
+        first: first hour of a range that is built whether it changed or not.
+        last: the hour after that range.
+        now: microseconds since the epoch; decides what retention has expired.
+        incomplete: stream -> hours whose logs are not whole; these are refused and named in the result.
+        progress: called before each step.
+
+    Raises:
+        UsageError: there is no such table.
+        LakeError: dbt failed; what was published stays, and the next build does the rest again.
+    """
+    for table in tables or ():
+        if table not in REPORT_TABLES:
+            raise UsageError(f"there is no report table {table!r}; the tables are {', '.join(REPORT_TABLES)}")
+    plan = plan_build(
+        lake, settings, now=now, first=first, last=last, incomplete=incomplete, everything=bool(tables) and first is None
+    )
+    report = BuildReport(refused=list(plan.refused))
+    for index, step in enumerate(plan.steps):
+        if progress is not None:
+            progress(index, len(plan.steps), step.hours[-1] if step.hours else "")
+        run_dbt(step, lake.work / "reports", tables=tables)
+        report.records += plan.records[index]
+        for table in tables or REPORT_TABLES:
+            for grain, periods in step.periods.items():
+                if grain == "hour" or table not in {"minute_counters", "rejects"}:
+                    report.built += [(table, grain, period) for period in periods]
+    if tables is None:
+        write_manifest(lake.reports_root, plan.tokens)
+    return report
+
+
+def project_dir() -> Path:
+    """The dbt project: beside the package in a checkout, inside it when installed."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "_dbt_project"
+    return installed if installed.is_dir() else package.parent / "dbt_project"
+
+
+def dbt_arguments(command: str, work: Path) -> list[str]:
+    """Arguments of a dbt command that writes only below `work` and prints only errors."""
+    project = str(project_dir())
+    return [
+        "--quiet", "--no-use-colors", "--log-level-file", "none", command, "--project-dir", project,
+        "--profiles-dir", project, "--target-path", str(work / "target"), "--log-path", str(work / "logs"),
+    ]  # fmt: skip
+
+
+def write_plan(step: StepPlan, work: Path) -> Path:
+    """Hand a step to the plugin: the file that NW_REPORTS_PLAN is to name."""
+    work.mkdir(parents=True, exist_ok=True)
+    path = work / f"plan.{os.getpid()}.json"
+    path.write_text(step.as_text(), encoding="utf-8")
+    return path
+
+
+def run_dbt(step: StepPlan, work: Path, *, tables: Collection[str] | None = None) -> None:
+    """Run the models of a step and their data tests in this process.
+
+    Raises:
+        LakeError: a model failed or a test found something; names it.
+    """
+    from dbt.cli.main import dbtRunner  # noqa: PLC0415  (two seconds to import: only where something is to be built)
+
+    path = write_plan(step, work)
+    select = [f"+{table}" for table in tables or ()]
+    arguments = [*dbt_arguments("build", work), "--exclude-resource-type", "unit_test"]
+    with _environment(PLAN_VARIABLE, str(path)), _stdout_to_stderr():
+        result = dbtRunner().invoke([*arguments, *(["--select", *select] if select else [])])
+    path.unlink(missing_ok=True)
+    if not result.success:
+        raise LakeError(f"reports were not built: {_reason(result)}")
+
+
+def _reason(result: Any) -> str:  # noqa: ANN401  (dbt ships no type information)
+    """One line that says what failed."""
+    if result.exception is not None:
+        return " ".join(str(result.exception).split())
+    failed: Sequence[Any] = [r for r in getattr(result.result, "results", ()) if str(r.status) in {"error", "fail"}]
+    lines = [f"{r.node.name}: {' '.join(str(r.message).split())}" for r in failed]
+    return "; ".join(lines) or "dbt says no more"
+
+
+@contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+@contextmanager
+def _stdout_to_stderr() -> Iterator[None]:
+    """Standard output holds only a command's result; what dbt prints goes to the other stream."""
+    before, sys.stdout = sys.stdout, sys.stderr
+    try:
+        yield
+    finally:
+        sys.stdout = before

@@ -1,0 +1,235 @@
+"""SQL that takes the records of a stream apart into keys and values, before anything is stored.
+
+Two relations come out, both already summed by hour, so that nothing as long as the logs is ever kept:
+
+    key_counts     one row per hour, stream, log_type, log_version, host, key
+    value_counts   one row per hour, stream, log_type, log_version, key, value
+
+A key is a column that the stream's format or declaration gives, an envelope column that records fill, or a leaf of the
+JSON text in `extra` (flattened: `a.b`, arrays `a[].b`). Only records that parsed count. Values never leave the
+machine's memory in clear if their key looks like a secret: such values are hashed here, at the first step.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from nw_platform.lake.engine import literal, quoted
+
+# Envelope columns that count as keys, with their types; session, seq and what the platform fills do not.
+ENVELOPE_KEYS: Final[Mapping[str, str]] = {
+    "host": "VARCHAR",
+    "ip": "VARCHAR",
+    "process": "VARCHAR",
+    "pid": "INTEGER",
+    "severity": "VARCHAR",
+    "message": "VARCHAR",
+}
+
+# A type of DuckDB -> the name that a declaration gives it, which is what `key_coverage.types` shows.
+TYPE_NAMES: Final[Mapping[str, str]] = {
+    "VARCHAR": "string",
+    "INTEGER": "int32",
+    "BIGINT": "int64",
+    "DOUBLE": "float64",
+    "BOOLEAN": "bool",
+    "TIMESTAMPTZ": "timestamp",
+    "TIMESTAMP": "timestamp",
+    "DATE": "date",
+}
+NUMERIC: Final = ("int32", "int64", "float64", "integer", "number")
+
+MAX_DEPTH: Final = 32  # of nested JSON; what lies deeper counts as one value of type object or array
+MAX_VALUE: Final = 256  # characters; of a longer value the first 220 and a hash are kept
+
+_SECRET: Final = (
+    r"passw|passphrase|\bpwd\b|secret|token|authori[sz]ation|api[_-]?key|access[_-]?key|private[_-]?key|credential|cookie"
+)
+_BLANKS: Final = "chr(32)||chr(9)||chr(10)||chr(11)||chr(12)||chr(13)"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamColumns:
+    """What taking a stream's records apart needs to know of it."""
+
+    stream: str
+    relation: str  # SQL name of its records: `logs` columns and `period` (the event hour)
+    always_present: bool  # False for JSON: there a key may be missing from a record
+    own: Mapping[str, str] = field(default_factory=dict)  # name -> type of DuckDB
+
+
+def is_secret(key: str) -> bool:
+    """Whether the values of a key must not be shown."""
+    return re.search(_SECRET, key, re.IGNORECASE) is not None
+
+
+def key_counts_sql(streams: list[StreamColumns]) -> str:
+    """A SELECT of `key_counts` over all streams; typed and empty if there are none."""
+    parts = [part for stream in streams for part in (_typed_keys(stream), _json_keys(stream))]
+    return "\nUNION ALL BY NAME\n".join([_EMPTY_KEYS, *parts])
+
+
+def value_counts_sql(streams: list[StreamColumns]) -> str:
+    """A SELECT of `value_counts` over all streams; typed and empty if there are none."""
+    parts = [part for stream in streams for part in (*_typed_values(stream), _json_values(stream))]
+    return "\nUNION ALL BY NAME\n".join([_EMPTY_VALUES, *parts])
+
+
+_EMPTY_KEYS: Final = """SELECT NULL::VARCHAR AS period, NULL::VARCHAR AS stream, NULL::VARCHAR AS log_type,
+    NULL::INTEGER AS log_version, NULL::VARCHAR AS host, NULL::VARCHAR AS key, NULL::VARCHAR[] AS types,
+    0::BIGINT AS present, 0::BIGINT AS nulls, 0::BIGINT AS blanks, NULL::BIGINT AS len_min, NULL::BIGINT AS len_max,
+    0::BIGINT AS len_sum, NULL::DOUBLE AS number_min, NULL::DOUBLE AS number_max, NULL::DOUBLE AS number_sum,
+    0::BIGINT AS numbers, NULL::VARCHAR AS text_min, NULL::VARCHAR AS text_max,
+    NULL::TIMESTAMP AS first_time, NULL::TIMESTAMP AS last_time WHERE false"""
+_EMPTY_VALUES: Final = """SELECT NULL::VARCHAR AS period, NULL::VARCHAR AS stream, NULL::VARCHAR AS log_type,
+    NULL::INTEGER AS log_version, NULL::VARCHAR AS key, NULL::VARCHAR AS value, 0::BIGINT AS count,
+    NULL::TIMESTAMP AS first_time WHERE false"""
+
+_GROUP: Final = "period, log_type, log_version"
+
+
+def _text(expression: str, kind: str) -> str:
+    """A value as the text that reports show."""
+    if kind == "VARCHAR":
+        return expression
+    if kind.startswith("TIMESTAMP"):
+        return f"strftime({expression}::TIMESTAMP, '%Y-%m-%dT%H:%M:%S.%fZ')"
+    return f"{expression}::VARCHAR"
+
+
+def _shown(text: str, key: str) -> str:
+    """Text as it may be kept: hashed if the key is a secret's, cut if it is long (a hash keeps it distinct)."""
+    if is_secret(key):
+        return f"'sha256:' || left(sha256({text}), 16)"
+    return f"CASE WHEN length({text}) <= {MAX_VALUE} THEN {text} ELSE left({text}, 220) || '#' || md5({text}) END"
+
+
+def _keys(stream: StreamColumns) -> list[tuple[str, str, bool]]:
+    """(name, type, whether every record has it) of the typed columns."""
+    own = [(name, kind, stream.always_present) for name, kind in stream.own.items()]
+    return own + [(name, kind, False) for name, kind in ENVELOPE_KEYS.items()]
+
+
+def _typed_keys(stream: StreamColumns) -> str:
+    """All typed columns in one scan: one struct of aggregates a column, then one row a struct."""
+    structs = []
+    for name, kind, always in _keys(stream):
+        column, text = quoted(name), _text(quoted(name), kind)
+        blank = f"trim({column}, {_BLANKS}) = ''" if kind == "VARCHAR" else "false"
+        filled = f"{column} IS NOT NULL AND NOT ({blank})" if kind == "VARCHAR" else f"{column} IS NOT NULL"
+        numeric = TYPE_NAMES[kind] in NUMERIC
+        secret = is_secret(name)
+        number = f"{column}::DOUBLE" if numeric and not secret else "NULL::DOUBLE"
+        shown = "NULL::VARCHAR" if numeric or secret else f"left({text}, {MAX_VALUE})"
+        seen = "" if always else f" FILTER ({column} IS NOT NULL)"
+        structs.append(
+            f"""{{'key': {literal(name)}, 'kind': {literal(TYPE_NAMES[kind])},
+            'present': count(*){seen}, 'nulls': {f"count(*) FILTER ({column} IS NULL)" if always else "0::BIGINT"},
+            'blanks': {f"count(*) FILTER ({blank})" if kind == "VARCHAR" else "0::BIGINT"},
+            'filled': count(*) FILTER ({filled}),
+            'len_min': min(length({text})) FILTER ({filled}), 'len_max': max(length({text})) FILTER ({filled}),
+            'len_sum': coalesce(sum(length({text})) FILTER ({filled}), 0)::BIGINT,
+            'number_min': min({number}), 'number_max': max({number}), 'number_sum': sum({number}),
+            'numbers': count({number}),
+            'text_min': min({shown}) FILTER ({filled}), 'text_max': max({shown}) FILTER ({filled}),
+            'first_time': min(event_time){seen}, 'last_time': max(event_time){seen}}}"""
+        )
+    return f"""SELECT {_GROUP}, {literal(stream.stream)} AS stream, host, k.key AS key,
+        CASE WHEN k.present > k.nulls THEN [k.kind] ELSE []::VARCHAR[] END AS types,
+        k.present AS present, k.nulls AS nulls, k.blanks AS blanks, k.len_min AS len_min, k.len_max AS len_max,
+        k.len_sum AS len_sum, k.number_min AS number_min, k.number_max AS number_max, k.number_sum AS number_sum,
+        k.numbers AS numbers, k.text_min AS text_min, k.text_max AS text_max,
+        k.first_time AS first_time, k.last_time AS last_time
+    FROM (SELECT {_GROUP}, host, unnest([{", ".join(structs)}]) AS k
+        FROM {stream.relation} WHERE reject_reason IS NULL GROUP BY {_GROUP}, host)
+    WHERE k.present > 0"""
+
+
+def _typed_values(stream: StreamColumns) -> list[str]:
+    """One scan a column: a column store reads only what each needs."""
+    branches = []
+    for name, kind, _ in _keys(stream):
+        column, text = quoted(name), _text(quoted(name), kind)
+        filled = f"AND trim({column}, {_BLANKS}) <> ''" if kind == "VARCHAR" else ""
+        branches.append(
+            f"""SELECT {_GROUP}, {literal(stream.stream)} AS stream, {literal(name)} AS key,
+        {_shown("text", name)} AS value, sum(count)::BIGINT AS count, min(first_time) AS first_time
+    FROM (SELECT {_GROUP}, {text} AS text, count(*) AS count, min(event_time) AS first_time
+        FROM {stream.relation} WHERE reject_reason IS NULL AND {column} IS NOT NULL {filled} GROUP BY ALL)
+    GROUP BY ALL"""
+        )
+    return branches
+
+
+def _flat(stream: StreamColumns) -> str:
+    """The leaves of `extra`, one row each: level by level, each level a few native calls over all records."""
+    # A JSON pointer names any key, whatever characters it has.
+    pointer = "'/' || replace(replace(name, '~', '~0'), '/', '~1')"
+    return f"""(WITH RECURSIVE tree AS (
+        SELECT row_number() OVER () AS record, {_GROUP}, host, event_time, '' AS key, extra::JSON AS json, 0 AS level,
+            'OBJECT' AS type
+        FROM {stream.relation}
+        WHERE reject_reason IS NULL AND extra IS NOT NULL AND CASE WHEN json_valid(extra)
+            THEN json_type(extra) = 'OBJECT' ELSE false END
+      UNION ALL
+        SELECT record, {_GROUP}, host, event_time, key, json, level, json_type(json) AS type FROM (
+            SELECT record, {_GROUP}, host, event_time, level + 1 AS level,
+                CASE WHEN key = '' THEN name ELSE key || '.' || name END AS key, json_extract(json, {pointer}) AS json
+            FROM (SELECT *, unnest(list_distinct(json_keys(json))) AS name FROM tree
+                WHERE type = 'OBJECT' AND level < {MAX_DEPTH})
+          UNION ALL
+            SELECT record, {_GROUP}, host, event_time, level + 1 AS level, key || '[]' AS key,
+                unnest(json_extract(json, '$[*]')) AS json
+            FROM tree WHERE type = 'ARRAY' AND level < {MAX_DEPTH}))
+      SELECT record, {_GROUP}, host, event_time, key,
+        CASE WHEN type = 'VARCHAR' THEN json ->> '$' ELSE json::VARCHAR END AS text,
+        CASE type WHEN 'VARCHAR' THEN 'string' WHEN 'BIGINT' THEN 'integer' WHEN 'UBIGINT' THEN 'integer'
+            WHEN 'HUGEINT' THEN 'integer' WHEN 'DOUBLE' THEN 'number' ELSE lower(type) END AS type
+      FROM tree
+      WHERE level > 0 AND (type NOT IN ('OBJECT', 'ARRAY') OR level = {MAX_DEPTH} OR json::VARCHAR IN ('{{}}', '[]')))"""
+
+
+def _secret_sql() -> str:
+    return f"regexp_matches(key, {literal(_SECRET)}, 'i')"
+
+
+def _json_keys(stream: StreamColumns) -> str:
+    """A record counts once a key, also if an array repeats it: null only if it is null everywhere in the record."""
+    blank = f"trim(text, {_BLANKS}) = ''"
+    numeric = f"type IN ('integer', 'number') AND NOT {_secret_sql()}"
+    return f"""SELECT {_GROUP}, {literal(stream.stream)} AS stream, host, key,
+        list_sort(list_distinct(flatten(list(types)))) AS types, count(*) AS present,
+        count(*) FILTER (empty = 'null') AS nulls, count(*) FILTER (empty = 'blank') AS blanks,
+        min(len_min) AS len_min, max(len_max) AS len_max, sum(len_sum)::BIGINT AS len_sum,
+        min(number_min) AS number_min, max(number_max) AS number_max, sum(number_sum) AS number_sum,
+        sum(numbers)::BIGINT AS numbers, min(text_min) AS text_min, max(text_max) AS text_max,
+        min(event_time) AS first_time, max(event_time) AS last_time
+    FROM (SELECT record, {_GROUP}, host, key, min(event_time) AS event_time,
+            coalesce(list(DISTINCT type) FILTER (type <> 'null'), []) AS types,
+            CASE WHEN bool_and(type = 'null') THEN 'null' WHEN bool_and(type = 'null' OR {blank}) THEN 'blank' END
+                AS empty,
+            min(length(text)) FILTER (type <> 'null' AND NOT ({blank})) AS len_min,
+            max(length(text)) FILTER (type <> 'null' AND NOT ({blank})) AS len_max,
+            coalesce(sum(length(text)) FILTER (type <> 'null' AND NOT ({blank})), 0) AS len_sum,
+            min(text::DOUBLE) FILTER ({numeric}) AS number_min, max(text::DOUBLE) FILTER ({numeric}) AS number_max,
+            sum(text::DOUBLE) FILTER ({numeric}) AS number_sum, count(*) FILTER ({numeric}) AS numbers,
+            min(left(text, {MAX_VALUE})) FILTER (type = 'string' AND NOT ({blank}) AND NOT {_secret_sql()}) AS text_min,
+            max(left(text, {MAX_VALUE})) FILTER (type = 'string' AND NOT ({blank}) AND NOT {_secret_sql()}) AS text_max
+        FROM {_flat(stream)} GROUP BY record, {_GROUP}, host, key)
+    GROUP BY {_GROUP}, host, key"""
+
+
+def _json_values(stream: StreamColumns) -> str:
+    """`count` is the number of records that have the value, however often an array repeats it."""
+    shown = (
+        f"CASE WHEN {_secret_sql()} THEN 'sha256:' || left(sha256(text), 16) "
+        f"WHEN length(text) <= {MAX_VALUE} THEN text ELSE left(text, 220) || '#' || md5(text) END"
+    )
+    return f"""SELECT {_GROUP}, {literal(stream.stream)} AS stream, key, {shown} AS value, count(*) AS count,
+        min(event_time) AS first_time
+    FROM (SELECT DISTINCT record, {_GROUP}, event_time, key, text FROM {_flat(stream)}
+        WHERE type <> 'null' AND trim(text, {_BLANKS}) <> '')
+    GROUP BY ALL"""

@@ -1,0 +1,126 @@
+"""Relations over a snapshot's files, and the plan of one dbt invocation as it is handed to the plugin."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, Self
+
+import duckdb
+import pyarrow as pa
+
+from nw_platform.lake.engine import literal, quoted, sql_type
+from nw_platform.record.envelope import ENVELOPE_FIELDS, TRAILING_FIELDS
+from nw_platform.record.hours import GRAINS, period_directory
+from nw_platform.reports.fields import StreamColumns
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFiles:
+    """The log files of a stream that an invocation reads. `own`: the stream's own columns, name -> DuckDB type."""
+
+    stream: str
+    always_present: bool
+    own: Mapping[str, str] = field(default_factory=dict)
+    urls: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StepPlan:
+    """One dbt invocation: what it reads and which periods it writes. Everything is plain JSON."""
+
+    root: str = ""  # of the report files; empty: publish nothing
+    work: str = ""  # local folder for staged files and spilling
+    memory: str = "768MB"
+    streams: Sequence[StreamFiles] = ()
+    duplicates: Sequence[str] = ()  # urls
+    hours: Sequence[str] = ()  # hours to read from logs and duplicates
+    periods: Mapping[str, Sequence[str]] = field(default_factory=dict)  # grain -> periods to write
+    inputs: Mapping[str, Sequence[str]] = field(default_factory=dict)  # grain -> periods that longer ones merge
+
+    def as_text(self) -> str:
+        """JSON; `parse` is its inverse."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The plan that `as_text` wrote."""
+        data: dict[str, Any] = json.loads(text)
+        return cls(**{**data, "streams": [StreamFiles(**stream) for stream in data["streams"]]})
+
+
+_ENVELOPE: Final = {f.name: sql_type(f.type) for f in ENVELOPE_FIELDS}
+_TRAILING: Final = {f.name: sql_type(f.type) for f in TRAILING_FIELDS}
+
+
+def naive(kind: str) -> str:
+    """Times are shown without a zone: all are UTC, and the result does not depend on the session's zone."""
+    return "TIMESTAMP" if kind == "TIMESTAMPTZ" else kind
+
+
+def own_columns(schema: pa.Schema) -> dict[str, str]:
+    """A stream's own columns of `logs`: name -> DuckDB type, given the table's schema."""
+    return {f.name: sql_type(f.type) for f in schema if f.name not in _ENVELOPE and f.name not in _TRAILING}
+
+
+def logs_columns(own: Mapping[str, str]) -> dict[str, str]:
+    """All columns of a stream's `logs` files: name -> DuckDB type."""
+    return {**_ENVELOPE, **own, **_TRAILING}
+
+
+def scan_sql(urls: Sequence[str], columns: Mapping[str, str], partitions: Sequence[str]) -> str:
+    """A SELECT of these columns, times without zone, and the partition columns as strings, from exactly these files.
+
+    A column that a file does not have (it was declared later) is null there; no files give no rows of the same types.
+    """
+    typed = [f"CAST(NULL AS {kind}) AS {quoted(name)}" for name, kind in columns.items()]
+    typed += [f"CAST(NULL AS VARCHAR) AS {quoted(name)}" for name in partitions]
+    source = f"SELECT {', '.join(typed)} WHERE false"
+    if urls:
+        hive = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in partitions)
+        options = f"hive_partitioning = true, hive_types = {{{hive}}}" if partitions else "hive_partitioning = false"
+        listed = ", ".join(literal(url) for url in urls)
+        source += f" UNION ALL BY NAME SELECT * FROM read_parquet([{listed}], union_by_name = true, {options})"
+    shown = [f"CAST({quoted(name)} AS {naive(kind)}) AS {quoted(name)}" for name, kind in columns.items()]
+    return f"SELECT {', '.join([*shown, *(quoted(name) for name in partitions)])} FROM ({source})"
+
+
+def relation_of(stream: str) -> str:
+    """The SQL name of a stream's records inside dbt."""
+    return f"lake.{quoted('stream ' + stream)}"
+
+
+def stream_columns(plan: StepPlan) -> list[StreamColumns]:
+    """What `fields` needs of the streams of a plan."""
+    return [StreamColumns(s.stream, relation_of(s.stream), s.always_present, s.own) for s in plan.streams]
+
+
+def create_sources(connection: duckdb.DuckDBPyConnection, plan: StepPlan) -> None:
+    """Create the schema `lake`: periods, logs (all streams, envelope columns), duplicates, one view a stream."""
+    connection.execute("CREATE SCHEMA IF NOT EXISTS lake")
+    connection.execute("CREATE TABLE lake.periods (grain VARCHAR, period VARCHAR, dt VARCHAR)")
+    rows = [(g, p, period_directory(g, p)) for g in GRAINS for p in plan.periods.get(g, ())]
+    if rows:
+        columns = list(zip(*rows, strict=True))
+        table = pa.table(dict(zip(("grain", "period", "dt"), map(list, columns), strict=True)))
+        connection.register("nw_periods", table)
+        connection.execute("INSERT INTO lake.periods SELECT * FROM nw_periods")
+        connection.unregister("nw_periods")
+    place = [n for n in _TRAILING if n != "extra"]
+    envelope = ", ".join(quoted(name) for name in [*_ENVELOPE, *place])
+    empty = scan_sql([], {**_ENVELOPE, **{n: _TRAILING[n] for n in place}}, ("dt", "hour"))
+    views = [f"SELECT ''::VARCHAR AS stream, dt || 'T' || hour AS period, {envelope} FROM ({empty})"]
+    for stream in plan.streams:
+        # The files' partition values are those of the directories; `stream` is one of them, and known.
+        scan = scan_sql(stream.urls, logs_columns(stream.own), ("dt", "hour"))
+        relation = relation_of(stream.stream)
+        connection.execute(f"CREATE VIEW {relation} AS SELECT *, dt || 'T' || hour AS period FROM ({scan})")
+        views.append(f"SELECT {literal(stream.stream)} AS stream, period, {envelope} FROM {relation}")
+    connection.execute("CREATE VIEW lake.logs AS " + " UNION ALL ".join(views))
+    kinds = {**_ENVELOPE, **{n: _TRAILING[n] for n in place}, "lane": "VARCHAR", "sequence": "BIGINT"}
+    wanted = ", ".join(literal(hour) for hour in plan.hours) or "''"
+    connection.execute(
+        f"""CREATE VIEW lake.duplicates AS SELECT *, strftime(event_time, '%Y-%m-%dT%H') AS period
+        FROM ({scan_sql(plan.duplicates, kinds, ("stream", "dt"))}) WHERE period IN ({wanted})"""
+    )
