@@ -9,24 +9,26 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import Field, ValidationError
 
 from nw_platform.errors import ConfigError
+from nw_platform.record.hours import to_datetime
 from nw_platform.record.rules import EventTime
 from nw_platform.streams import document, problems
 from nw_platform.streams.channels import Alerts
 from nw_platform.streams.declaration import StreamDecl
-from nw_platform.streams.entry import EventTimeEntry, StreamEntry
+from nw_platform.streams.entry import MOST_HOURS, EventTimeEntry, StreamEntry
 from nw_platform.streams.names import BUILT_IN_TABLES, stream_name_problem
 from nw_platform.streams.problems import ConfigProblem, nearest
 from nw_platform.streams.quantities import Duration
 from nw_platform.streams.sources import LOCAL, Address, SourceDecl, SourceEntry
 from nw_platform.streams.strict import Part, Text, as_written
 
-__all__ = ["BUILT_IN_TABLES", "CONFIG_NAME", "ConfigFile", "Settings", "load", "parse"]
+__all__ = ["BUILT_IN_TABLES", "CONFIG_NAME", "ConfigFile", "Settings", "check_history", "load", "locate", "parse"]
 
 CONFIG_NAME: Final = "neverwinter.yaml"
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -127,6 +129,27 @@ def parse(text: str, *, base: str, origin: str, work: Path | None = None) -> Set
     if found:
         raise ConfigError(problems.render(found, content, origin))
     return _resolve(file, base=base, origin=origin, work=work)
+
+
+def check_history(settings: Settings, now: int) -> None:
+    """Refuse a history with an open end that has grown past what Dagster can show. `now`: microseconds.
+
+    Raises:
+        ConfigError: one line a stream.
+    """
+    today = to_datetime(now).date()
+    found = []
+    for stream in settings.streams.values():
+        hours = ((stream.history_until or today) - stream.history_from).days * 24
+        if hours > MOST_HOURS:
+            earliest = today - timedelta(days=MOST_HOURS // 24)
+            found.append(
+                f"{settings.path}: streams.{stream.name}.history.from: found {stream.history_from}; allowed: at most"
+                f" {MOST_HOURS:,} hours (Dagster's limit), and until today it has {hours:,};"
+                f" start after {earliest}, or set `until`"
+            )
+    if found:
+        raise ConfigError("\n".join(found))
 
 
 _SMALLEST: Final = '{streams: {web: {path: "/var/log/nginx/access.log*"}}}'

@@ -32,12 +32,18 @@ class Bar(Protocol):
     def total(self, total: float) -> None:
         """There is so much to do in all."""
 
+    def report(self, done: int, total: int, what: str) -> None:
+        """So much of so much is done (`total` 0: not known), at `what` now. Fits `ingest.outcome.Progress`."""
+
 
 class _NoBar:
     def advance(self, done: float = 1) -> None:
         """Nobody is looking."""
 
     def total(self, total: float) -> None:
+        """Nobody is looking."""
+
+    def report(self, done: int, total: int, what: str) -> None:
         """Nobody is looking."""
 
 

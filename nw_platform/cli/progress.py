@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 
@@ -23,6 +24,10 @@ class _RichBar:
         """There is so much to do in all."""
         self._progress.update(self._task, total=total)
 
+    def report(self, done: int, total: int, what: str) -> None:
+        """So much of so much is done, at `what` now."""
+        self._progress.update(self._task, completed=done, total=total or None, description=escape(what))
+
 
 @contextmanager
 def running_bar(stream: TextIO, total: float | None, label: str) -> Iterator[_RichBar]:
@@ -35,4 +40,4 @@ def running_bar(stream: TextIO, total: float | None, label: str) -> Iterator[_Ri
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=Console(file=stream), transient=True) as progress:
-        yield _RichBar(progress, progress.add_task(label, total=total))
+        yield _RichBar(progress, progress.add_task(escape(label), total=total))

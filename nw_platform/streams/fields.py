@@ -102,10 +102,15 @@ GroupsRegex = Annotated[Text, AfterValidator(_regex), AfterValidator(_named_grou
 Layout = Annotated[Text, AfterValidator(_strptime)]
 Encoding = Annotated[Text, AfterValidator(_encoding)]
 OneCharacter = Annotated[str, Field(strict=True, min_length=1, max_length=1)]
-Day = Annotated[date, BeforeValidator(_day), WithJsonSchema({"type": "string", "format": "date"})]
+Day = Annotated[date, BeforeValidator(_day), WithJsonSchema({"type": "string", "format": "date", "x-type": "day"})]
 Topics = Annotated[
     tuple[str, ...],
     BeforeValidator(_topics),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}],
+            "x-type": "text or list of text",
+        }
+    ),
 ]
 Columns = Annotated[dict[Text, ColumnType], AfterValidator(_columns)]

@@ -13,12 +13,12 @@ BUILT_IN_TABLES: Final = (
     "alerts",
 )  # fmt: skip
 
-_NAME: Final = re.compile(r"[A-Za-z0-9_]{1,100}\Z")
+STREAM_NAME: Final = "[A-Za-z0-9_]{1,100}"
 
 
 def stream_name_problem(name: str, taken: Mapping[str, str]) -> str | None:
     """What is wrong with a name; None: nothing. `taken`: names before it, by their lower case."""
-    if not _NAME.match(name):
+    if not re.fullmatch(STREAM_NAME, name):
         fixed = re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_")[:100] or "web"
         return f"found the name {name!r}; allowed: letters, digits and _, at most 100; like {fixed!r}"
     if name.lower() in BUILT_IN_TABLES:

@@ -111,20 +111,22 @@ def _time_of_day(value: Any) -> Any:  # noqa: ANN401  (whatever the file holds)
     return int(match[1]) * 60 + int(match[2])
 
 
-_DURATION_SCHEMA: Final = {"type": "string", "pattern": r"^[0-9]{1,9} ?[smhd]$"}
+_DURATION_SCHEMA: Final = {"type": "string", "pattern": r"^[0-9]{1,9} ?[smhd]$", "x-type": "duration"}
 Duration = Annotated[int, BeforeValidator(_duration), WithJsonSchema(_DURATION_SCHEMA)]
 Grace = Annotated[int, BeforeValidator(_grace), WithJsonSchema(_DURATION_SCHEMA)]  # may be 0s
-Window = Annotated[int, BeforeValidator(_window), WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,9} ?[smhd]$"})]
+Window = Annotated[int, BeforeValidator(_window), WithJsonSchema(_DURATION_SCHEMA)]
 DurationOrNever = Annotated[
     int | None,
     BeforeValidator(_duration_or_never),
-    WithJsonSchema({"type": "string", "pattern": r"^([0-9]{1,9} ?[smhd]|never)$"}),
+    WithJsonSchema({"type": "string", "pattern": r"^([0-9]{1,9} ?[smhd]|never)$", "x-type": "duration or never"}),
 ]
 Size = Annotated[
-    int, BeforeValidator(_size), WithJsonSchema({"type": ["integer", "string"], "pattern": r"^[0-9]+ ?([KMG]i?)?B$"})
+    int,
+    BeforeValidator(_size),
+    WithJsonSchema({"type": ["integer", "string"], "pattern": r"^[0-9]+ ?([KMG]i?)?B$", "x-type": "size"}),
 ]
 MinuteOfDay = Annotated[
     int,
     BeforeValidator(_time_of_day),
-    WithJsonSchema({"type": "string", "pattern": "^([01]?[0-9]|2[0-3]):[0-5][0-9]$"}),
+    WithJsonSchema({"type": "string", "pattern": "^([01]?[0-9]|2[0-3]):[0-5][0-9]$", "x-type": "time of day"}),
 ]

@@ -77,7 +77,7 @@ class Secret:
 
     @classmethod
     def __get_pydantic_json_schema__(cls, _schema: CoreSchema, _handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"type": "string", "pattern": f"^({_REFERENCE_SCHEMA})$"}
+        return {"type": "string", "pattern": f"^({_REFERENCE_SCHEMA})$", "x-type": "secret"}
 
 
 class SecretAddress(Secret):
@@ -103,7 +103,11 @@ class SecretAddress(Secret):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, _schema: CoreSchema, _handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"type": "string", "pattern": f"^({_ADDRESS_SCHEMA}|{_REFERENCE_SCHEMA})$"}
+        return {
+            "type": "string",
+            "pattern": f"^({_ADDRESS_SCHEMA}|{_REFERENCE_SCHEMA})$",
+            "x-type": "address or secret",
+        }
 
 
 class SecretUrl(SecretAddress):
@@ -126,7 +130,9 @@ def _text_or_secret(value: Any) -> str | Secret:  # noqa: ANN401  (whatever the 
 
 
 TextOrSecret = Annotated[
-    str | Secret, PlainValidator(_text_or_secret), WithJsonSchema({"type": "string", "minLength": 1})
+    str | Secret,
+    PlainValidator(_text_or_secret),
+    WithJsonSchema({"type": "string", "minLength": 1, "x-type": "text or secret"}),
 ]
 
 

@@ -1,0 +1,72 @@
+"""`nw verify`: proves from the bytes that the lake is what its receipts say."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+
+from nw_platform.cli.output import Output
+from nw_platform.cli.ranges import parse_range
+from nw_platform.errors import UsageError
+from nw_platform.ingest.session import Session
+from nw_platform.ingest.verify import verify
+from nw_platform.record.hours import parse_bound
+from nw_platform.settings import load
+
+HELP = (
+    "Prove that nothing is missing, repeated or altered: receipts, digests, gaps, overlaps, and\n"
+    "raw = logs + duplicates. Ends with 1 and an exact list on any difference."
+)
+EXAMPLE = "nw verify\n  nw verify apache_access 2015-05-18 2015-05-19"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `nw verify`."""
+    parser.add_argument(
+        "what",
+        metavar="[STREAM] [FROM TO]",
+        nargs="*",
+        help="a stream (default: all), and UTC hours or days, TO exclusive",
+    )
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    """Verify; 1 if anything differs."""
+    stream, first, last = _arguments(list(args.what))
+    settings = load(args.config)
+    if stream is not None:
+        settings.stream(stream)
+    with Session(settings) as session, out.progress(None, "verify") as bar:
+        report = verify(session, stream, first, last, progress=bar.report)
+    findings = [asdict(finding) for finding in report.findings]
+    if out.as_json:
+        out.result(
+            {
+                "batches": report.batches,
+                "records": report.records,
+                "findings": findings,
+                "orphans": list(report.orphans),
+            }
+        )
+    elif findings:
+        out.result(findings)
+    else:
+        out.result(f"{report.records:,} records in {report.batches:,} batches: all there, once, as they were read")
+    for orphan in report.orphans:
+        out.note(f"orphan: {orphan} is named by no commit and is never read; it may be deleted")
+    if findings:
+        out.note(f"{len(findings):,} findings in {report.batches:,} batches, {report.records:,} records")
+    return 1 if findings else 0
+
+
+def _arguments(words: list[str]) -> tuple[str | None, str | None, str | None]:
+    """(stream, first hour, hour after the last) of `[STREAM] [FROM TO]`."""
+    stream = words.pop(0) if len(words) in {1, 3} else None
+    if not words:
+        if stream is not None and "-" in stream:  # no stream's name has one: it is a lone FROM
+            parse_bound(stream)
+            raise UsageError(f"FROM {stream} needs a TO; see `nw verify --help`")
+        return stream, None, None
+    if len(words) != 2:  # noqa: PLR2004  (FROM and TO)
+        raise UsageError("too many arguments: allowed are [STREAM] [FROM TO]; see `nw verify --help`")
+    return stream, *parse_range(*words)
