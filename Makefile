@@ -30,16 +30,17 @@ $(STAMP): requirements.lock pyproject.toml
 	  echo "error: $$python has no venv module: install it (Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 2; \
 	fi; \
 	if ! "$(BIN)/python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then \
-	  echo "Making $(VENV) with $$("$$python" --version)"; \
+	  echo "Making $(VENV) with $$("$$python" --version)" >&2; \
 	  "$$python" -m venv --clear "$(VENV)"; \
 	fi
-	@echo "Installing the locked packages into $(VENV) (a few minutes the first time)"
+	@echo "Installing the locked packages into $(VENV) (a few minutes the first time)" >&2
 	@"$(BIN)/python" -m pip install --quiet --disable-pip-version-check --no-input --require-hashes --no-deps -r requirements.lock
 	@"$(BIN)/python" -m pip install --quiet --disable-pip-version-check --no-input --no-build-isolation --no-deps -e .
 	@touch "$@"
 
 .PHONY: install
 install: $(STAMP) ## make .venv with everything in it
+	@:
 
 .PHONY: demo
 demo: $(STAMP) ## the whole platform on this machine with sample logs; ARGS=--once ends after the reports
