@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 
 from nw_platform.errors import ConfigError
 from nw_platform.parsing.contract import FramedRows, Framer, ParseOptions
+from nw_platform.parsing.log4j import default_multiline_start
 
 MAX_VALUE: Final = 16 << 20  # bytes of a value that are kept
 MATCHED_BYTES: Final = 64 << 10  # of a line, in which `multiline_start` is looked for
@@ -37,12 +38,15 @@ def make_framer(options: ParseOptions, header: str | None, position: int) -> Fra
     """A framer for one span of a byte stream that starts at `position` (bytes).
 
     Reads two of the stream's options: `multiline_start` (a regular expression, looked for anywhere in a line: anchor
-    it with `^`) and `header` (true: the first line at position 0 is a csv header and no record).
+    it with `^`; log4j has one of its own, by its layout) and `header` (true: the first line at position 0 is a csv
+    header and no record).
 
     Raises:
         ConfigError: the pattern is no regular expression.
     """
     pattern = options.options.get("multiline_start")
+    if pattern is None and options.format == "log4j":
+        pattern = default_multiline_start(options)
     if pattern is not None:
         _check(pattern, options.stream)
     skip = position == 0 and has_header(options.format, options.options)

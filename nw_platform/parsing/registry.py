@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 
 from nw_platform.errors import ConfigError
 from nw_platform.parsing.contract import Format, ParseOptions
+from nw_platform.parsing.message_format import MessageFormat
 
 __all__ = ["FORMATS", "FormatInfo", "make_format", "rules_digest"]
 
@@ -60,6 +61,8 @@ def make_format(options: ParseOptions) -> Format:
     Raises:
         ConfigError: there is no such format, or its options are wrong.
     """
+    if options.message_format is not None:
+        return MessageFormat(options, make_format)
     return cast("Format", _info_of(options.format).load()(options))
 
 

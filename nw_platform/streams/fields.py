@@ -38,7 +38,8 @@ def _regex(pattern: str) -> str:
 
 
 def _named_groups(pattern: str) -> str:
-    if not re.compile(pattern).groupindex:
+    python_spelling = re.sub(r"\(\?<(?![=!])", "(?P<", pattern)  # RE2 knows both spellings
+    if not re.compile(_regex(python_spelling)).groupindex:
         raise refusal("a regular expression with named groups: (?P<name>...)")
     return pattern
 
@@ -98,7 +99,7 @@ def _columns(columns: dict[str, ColumnType]) -> dict[str, ColumnType]:
 
 Zone = Annotated[Text, AfterValidator(_zone)]
 Regex = Annotated[Text, AfterValidator(_regex)]
-GroupsRegex = Annotated[Text, AfterValidator(_regex), AfterValidator(_named_groups)]
+GroupsRegex = Annotated[Text, AfterValidator(_named_groups)]
 Layout = Annotated[Text, AfterValidator(_strptime)]
 Encoding = Annotated[Text, AfterValidator(_encoding)]
 OneCharacter = Annotated[str, Field(strict=True, min_length=1, max_length=1)]
