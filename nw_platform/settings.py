@@ -51,7 +51,7 @@ class ConfigFile(Part):
     )
     streams: dict[Text, StreamEntry] = Field(min_length=1, description="The streams, by name: at least one.")
     hosts: tuple[Text, ...] = Field(default=(), description="Hosts that are expected even before they are first seen.")
-    alerts: Alerts = Field(default=Alerts(), description="Where alerts go.")
+    alerts: Alerts = Field(default_factory=Alerts, description="Where alerts go.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,9 +128,9 @@ class StreamEntry(Part):
         description="An unterminated last line waits for its end; default true without source, false with one.",
     )
     every_us: Duration = Field(default=as_written("1m"), alias="every", description="The longest wait before a batch.")
-    history: History = Field(default=History(), description="The event hours that are shown as partitions.")
+    history: History = Field(default_factory=History, description="The event hours that are shown as partitions.")
     lanes: int = Field(default=1, ge=1, le=64, strict=True, description="kafka: partitions are read in so many groups.")
-    retention: Retention = Field(default=Retention(), description="How long raw and logs are kept.")
+    retention: Retention = Field(default_factory=Retention, description="How long raw and logs are kept.")
     expect: tuple[Expectation, ...] = Field(default=(), description="What the stream promises.")
 
     @model_validator(mode="after")

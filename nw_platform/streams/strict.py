@@ -10,7 +10,9 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 class Part(BaseModel):
     """A mapping of the configuration. Frozen; defaults are checked like values, so they read as in a file."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True, defer_build=True
+    )
 
 
 def as_written(text: str) -> Any:  # noqa: ANN401  (the field's own type is another)
