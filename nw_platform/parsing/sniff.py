@@ -33,8 +33,8 @@ ENOUGH: Final = 0.8  # of the sample's records have to fit
 LAYOUTS: Final = (
     DEFAULT_LAYOUT,
     "[%d{ISO8601}] %-5p %m (%c)%n",
-    "%d{yyyy-MM-dd HH:mm:ss.SSS} %5p %pid --- [%t] %-40.40c : %m%n",
-    "%d{yyyy-MM-dd'T'HH:mm:ss.SSSXXX} %5p %pid --- [%t] %-40.40c : %m%n",
+    "%d{yyyy-MM-dd HH:mm:ss.SSS} %5p %pid --- [%15.15t] %-40.40c : %m%n",
+    "%d{yyyy-MM-dd'T'HH:mm:ss.SSSXXX} %5p %pid --- [%15.15t] %-40.40c : %m%n",
     "%d{ISO8601} [myid:%X{myid}] - %-5p [%t:%C{1}@%L] - %m%n",
     "%d{ISO8601} [%t] %-5p %c - %m%n",
     "%d{ISO8601} [%t] %-5p %c: %m%n",

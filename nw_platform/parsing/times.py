@@ -77,7 +77,10 @@ def parse_layout(text: pa.Array, layout: str, zone: str = "UTC") -> pa.Array:
     """
     times = text.dictionary_encode()
     layouts = literal(layout)
-    read = query(f"SELECT try_strptime(t, {layouts}) AS t FROM times", times=pa.table({"t": times.dictionary}))
+    distinct = times.dictionary
+    if layout.endswith("%z"):  # DuckDB does not read Z as an offset
+        distinct = pc.replace_substring_regex(distinct, "[Zz]$", "+00:00")
+    read = query(f"SELECT try_strptime(t, {layouts}) AS t FROM times", times=pa.table({"t": distinct}))
     column = read.column("t").combine_chunks()
     if column.type.tz is None:
         column = _in_zone(column.cast(_NAIVE, safe=False), zone)
