@@ -1,0 +1,1 @@
+"""The protocol: plan -> raw -> receipt -> duplicates -> logs, and what repairs, proves and forgets it."""

@@ -1,0 +1,197 @@
+"""Step 4 of the protocol: a parsed batch becomes rows of `logs`, its repeats rows of `duplicates`.
+
+    a. Snapshot of `logs`. If the lane's transaction has this sequence already, there is nothing to do.
+    b. Which rows repeat an id of their event hour, as of this snapshot or within the batch?
+    c. received = normal + error + watchdog + duplicates, or stop.
+    d. The repeats go to `duplicates` in one commit, with the transaction (apply of the stream, n).
+    e. All touched event hours in one commit to `logs`, with the transactions (lane, sequence) and (apply, n).
+    f. The ids are remembered.
+A crash after d leaves repeats without their batch; redoing the step replaces them, for (lane, sequence) is in them.
+Because of (apply, n) no two appliers of one stream can be between b and e with the same n and both succeed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from nw_platform.errors import CommitConflictError, InvariantError
+from nw_platform.ingest.batch import Parsed
+from nw_platform.ingest.dedupe import Remembered, remembering
+from nw_platform.ingest.steps import Step, reached
+from nw_platform.lake.parquet import WrittenFile
+from nw_platform.lake.store import DUPLICATES_SCHEMA, Lake
+from nw_platform.lake.tables import LakeTable, Snapshot, file_name
+from nw_platform.record.hours import HOUR_US, hour_of, partition_of
+from nw_platform.record.spans import Receipt
+
+APPLY_APP = "apply"
+RULES_KEY = "neverwinter.rules"
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of a batch's records."""
+
+    normal: int
+    error: int
+    watchdog: int
+    duplicates: int
+    late: int
+    rejects: int
+
+
+def duplicates_app(stream: str) -> str:
+    """The app id whose version in `duplicates` is the number of the stream's last apply that wrote there."""
+    return f"{APPLY_APP}/{stream}"
+
+
+def apply_batch(
+    lake: Lake, stream: str, receipt: Receipt, parsed: Parsed, *, rules: str, work: Path, now: int
+) -> Applied | None:
+    """Put one parsed batch into `logs` exactly once. None: another run had done it already.
+
+    Raises:
+        CommitConflictError: another run applied something at the same time; call again.
+        InvariantError: the counts do not add up; nothing was committed.
+    """
+    logs = lake.logs(stream)
+    snapshot = logs.ensure(parsed.rows.schema)
+    if snapshot.transaction(receipt.lane) >= receipt.sequence:
+        return None
+    number = snapshot.transaction(APPLY_APP) + 1
+    with remembering(work, snapshot) as known:
+        return _apply(lake, logs, snapshot, receipt, parsed, known, number=number, rules=rules, now=now)
+
+
+def _apply(
+    lake: Lake,
+    logs: LakeTable,
+    snapshot: Snapshot,
+    receipt: Receipt,
+    parsed: Parsed,
+    known: Remembered,
+    *,
+    number: int,
+    rules: str,
+    now: int,
+) -> Applied:
+    repeated = known.repeated(parsed, snapshot)
+    kept = parsed.rows.filter(pa.array(~repeated)) if repeated.any() else parsed.rows
+    applied = _counted(kept, int(repeated.sum()))
+    received = applied.normal + applied.error + applied.watchdog + applied.duplicates
+    if received != receipt.records:
+        raise InvariantError(
+            f"stream {receipt.stream}, batch {receipt.lane}/{receipt.sequence}: received {receipt.records}, but "
+            f"normal {applied.normal} + error {applied.error} + watchdog {applied.watchdog} + duplicates "
+            f"{applied.duplicates} = {received}; nothing was committed"
+        )
+    put_duplicates(lake, receipt, parsed.rows.filter(pa.array(repeated)), number=number, now=now)
+    written = write_hours(logs, snapshot.schema(), kept, parsed.hours[~repeated], receipt.lane, receipt.sequence)
+    reached(Step.LOGS_WRITTEN)
+    try:
+        snapshot.commit(
+            add=written,
+            transactions={receipt.lane: receipt.sequence, APPLY_APP: number},
+            metadata={RULES_KEY: rules},
+            now=now,
+        )
+    except CommitConflictError:
+        logs.discard(written)
+        raise
+    reached(Step.LOGS_COMMITTED)
+    known.took(parsed, number)
+    return applied
+
+
+def put_duplicates(lake: Lake, receipt: Receipt, rows: pa.Table, *, number: int, now: int) -> None:
+    """Make `rows` the duplicates of one batch, instead of any that a run which died has left.
+
+    Raises:
+        CommitConflictError: an applier that is further on has written meanwhile.
+    """
+    table = lake.duplicates()
+    app = duplicates_app(receipt.stream)
+    snapshot = table.snapshot()
+    if snapshot is None:
+        if not rows.num_rows:
+            return
+        snapshot = table.ensure()
+    stale = [f for f in snapshot.files(stream=[receipt.stream]) if batch_of(f.path) == (receipt.lane, receipt.sequence)]
+    if not rows.num_rows and not stale:
+        return
+    if snapshot.transaction(app) > number:
+        raise CommitConflictError(f"stream {receipt.stream}: another run has applied more; looking again")
+    extra = {"lane": pa.repeat(receipt.lane, len(rows)), "sequence": pa.repeat(receipt.sequence, len(rows))}
+    whole = pa.Table.from_arrays(
+        [extra[name] if name in extra else rows[name] for name in DUPLICATES_SCHEMA.names], schema=DUPLICATES_SCHEMA
+    )
+    days = pc.strftime(rows["event_time"], format="%Y-%m-%d")
+    written = []
+    for day in pc.unique(days).to_pylist():
+        name = file_name(receipt.lane, receipt.sequence)
+        partition = {"stream": receipt.stream, "dt": day}
+        with table.writer(name, DUPLICATES_SCHEMA, partition, statistics=("event_time",)) as writer:
+            writer.write(whole.filter(pc.equal(days, day)))
+            written.append(writer.close())
+    reached(Step.DUPLICATES_WRITTEN)
+    try:
+        snapshot.commit(add=written, remove=stale, transactions={app: number}, metadata={}, now=now)
+    except CommitConflictError:
+        table.discard(written)
+        raise
+    reached(Step.DUPLICATES_COMMITTED)
+
+
+def write_hours(
+    logs: LakeTable, schema: pa.Schema, rows: pa.Table, hours: np.ndarray, lane: str, sequence: int
+) -> list[WrittenFile]:
+    """Write rows into one new file per event hour. `hours`: each row's, in hours since the epoch."""
+    whole = _conformed(rows, schema)
+    if len(hours) and hours[0] == hours[-1] and (hours == hours[0]).all():
+        parts = [(int(hours[0]), whole)]
+    else:
+        order = np.argsort(hours, kind="stable")
+        values, firsts = np.unique(hours[order], return_index=True)
+        whole = whole.take(pa.array(order))
+        bounds = [*firsts.tolist(), len(order)]
+        parts = [(int(h), whole.slice(bounds[i], bounds[i + 1] - bounds[i])) for i, h in enumerate(values)]
+    written = []
+    for hour, part in parts:
+        dt, hh = partition_of(hour_of(hour * HOUR_US))
+        name = file_name(lane, sequence)
+        with logs.writer(name, schema, {"dt": dt, "hour": hh}, statistics=("event_time",)) as writer:
+            writer.write(part)
+            written.append(writer.close())
+    return written
+
+
+def batch_of(path: str) -> tuple[str, int] | None:
+    """(lane, sequence) in the name of a file of one batch."""
+    lane, sequence, *_ = (path.rsplit("/", 1)[-1]).split("-")
+    return (lane, int(sequence)) if sequence.isdigit() else None
+
+
+def _conformed(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The rows with the table's columns, in its order; columns that a declaration dropped are null."""
+    missing: Sequence[pa.Field] = [f for f in schema if f.name not in rows.schema.names]
+    for field in missing:
+        rows = rows.append_column(field, pa.nulls(rows.num_rows, field.type))
+    return rows.select(schema.names).cast(schema)
+
+
+def _counted(kept: pa.Table, duplicates: int) -> Applied:
+    counts = {row["values"]: row["counts"] for row in pc.value_counts(kept["series"]).to_pylist()}
+    return Applied(
+        normal=counts.get("normal", 0),
+        error=counts.get("error", 0),
+        watchdog=counts.get("watchdog", 0),
+        duplicates=duplicates,
+        late=pc.sum(kept["late"]).as_py() or 0,
+        rejects=kept.num_rows - kept["reject_reason"].null_count,
+    )

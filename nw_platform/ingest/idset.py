@@ -1,0 +1,214 @@
+"""The ids that senders gave, of one event hour: is this one there already?
+
+Two forms, chosen by the id alone, so that the same id always finds itself:
+    intervals   an id `<session>-<seq>` with 0 <= seq < 2^32 - 1 is a point (session, seq); a session's points are runs.
+                A well-behaved hour is a few intervals, whatever its number of records.
+    table       any other id is its 128-bit MD5 (RFC 1321) in an open-addressing table with linear probing. Two
+                different ids collide with probability 2^-128; an hour of 10^8 ids with about 10^-23.
+Both cost the same at the end of the hour as at its start. They are hints: rebuilt from `logs` at any time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from nw_platform.lake.engine import connect
+
+_SEQ_BITS: Final = np.uint64(32)
+_SEQ_MASK: Final = np.uint64((1 << 32) - 1)
+_MAX_SEQ: Final = (1 << 32) - 2
+_FIRST_SLOTS: Final = 1 << 12
+_MAX_LOAD: Final = 0.6
+
+
+@dataclass(slots=True)
+class Ids:
+    """Ids of one hour's rows, split by form. `*_at` are row numbers."""
+
+    session_at: np.ndarray
+    sessions: np.ndarray  # S32: MD5 of each row's session, in hex
+    seqs: np.ndarray  # uint64
+    other_at: np.ndarray
+    others: np.ndarray  # (n, 2) uint64: MD5 of the id
+
+    @classmethod
+    def of(cls, event_id: pa.Array, session: pa.Array, seq: pa.Array) -> Ids:
+        """Split ids: `event_id` and `session` string, `seq` int64, of equal length; the latter two may be null."""
+        shaped = pc.equal(pc.binary_join_element_wise(session, pc.cast(seq, pa.string()), "-"), event_id)
+        fits = pc.and_(pc.greater_equal(seq, 0), pc.less_equal(seq, _MAX_SEQ))
+        is_session = pc.fill_null(pc.and_(shaped, fits), fill_value=False).to_numpy(zero_copy_only=False)
+        session_at, other_at = np.flatnonzero(is_session), np.flatnonzero(~is_session)
+        names = session.take(pa.array(session_at)).dictionary_encode()
+        unique = _md5_text(names.dictionary)
+        codes = names.indices.to_numpy(zero_copy_only=False)
+        seqs = seq.take(pa.array(session_at)).to_numpy(zero_copy_only=False).astype(np.uint64)
+        return cls(
+            session_at,
+            unique[codes] if len(unique) else np.empty(0, "S32"),
+            seqs,
+            other_at,
+            _md5_numbers(event_id.take(pa.array(other_at))),
+        )
+
+
+@dataclass(slots=True)
+class IdSet:
+    """All ids of one event hour."""
+
+    sessions: np.ndarray = field(default_factory=lambda: np.empty(0, "S32"))  # sorted
+    starts: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint64))  # session number << 32 | first seq
+    ends: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint64))  # likewise, last seq
+    slots: np.ndarray = field(default_factory=lambda: np.zeros((_FIRST_SLOTS, 2), np.uint64))
+    used: int = 0
+
+    def repeats(self, ids: Ids, rows: int) -> np.ndarray:
+        """Which of `rows` rows repeat an id that is in the set, or that an earlier one of these rows has."""
+        repeated = np.zeros(rows, dtype=bool)
+        if len(ids.session_at):
+            keys = self._keys(ids)
+            repeated[ids.session_at] = self._covered(keys) | _seen_before(keys)
+        if len(ids.other_at):
+            found = _find(self.slots, ids.others)[1]
+            repeated[ids.other_at] = found | _seen_before(ids.others)
+        return repeated
+
+    def add(self, ids: Ids) -> None:
+        """Take the ids in; ids that are there already change nothing."""
+        if len(ids.session_at):
+            keys = np.unique(self._keys(ids))
+            keys = keys[~self._covered(keys)]
+            if len(keys):
+                breaks = np.flatnonzero(np.diff(keys) != 1)
+                first = keys[np.concatenate(([0], breaks + 1))]
+                last = keys[np.concatenate((breaks, [len(keys) - 1]))]
+                self._merge(first, last)
+        if len(ids.other_at):
+            new = ids.others[~(_find(self.slots, ids.others)[1] | _seen_before(ids.others))]
+            self.used += len(new)
+            if self.used > _MAX_LOAD * len(self.slots):
+                self._grow()
+            _insert(self.slots, new)
+
+    def save(self, folder: Path) -> None:
+        """Write into a folder of its own."""
+        folder.mkdir(parents=True, exist_ok=True)
+        np.savez(folder / "intervals.npz", sessions=self.sessions, starts=self.starts, ends=self.ends, used=self.used)
+        if isinstance(self.slots, np.memmap) and Path(str(self.slots.filename)).parent == folder:
+            self.slots.flush()
+        elif self.used:
+            temporary = folder / "slots.new.npy"
+            np.save(temporary, self.slots)
+            temporary.replace(folder / "slots.npy")
+
+    @classmethod
+    def load(cls, folder: Path) -> IdSet:
+        """What `save` wrote; the table stays on disk and is paged in as it is looked at.
+
+        Raises:
+            OSError, ValueError, KeyError: the files are not there or not whole; build the set anew.
+        """
+        with np.load(folder / "intervals.npz") as saved:
+            found = cls(saved["sessions"], saved["starts"], saved["ends"], used=int(saved["used"]))
+        if found.used:
+            found.slots = np.load(folder / "slots.npy", mmap_mode="r+")
+        return found
+
+    def _keys(self, ids: Ids) -> np.ndarray:
+        """Each session id as one number. Sessions not known yet are taken in first."""
+        new = np.setdiff1d(ids.sessions, self.sessions)
+        if len(new):
+            known = np.union1d(self.sessions, new)
+            moved = np.searchsorted(known, self.sessions).astype(np.uint64)
+            self.starts, self.ends = (
+                (moved[(keys >> _SEQ_BITS).astype(np.int64)] << _SEQ_BITS) | (keys & _SEQ_MASK)
+                for keys in (self.starts, self.ends)
+            )
+            self.sessions = known
+        numbers = np.searchsorted(self.sessions, ids.sessions).astype(np.uint64)
+        return np.asarray((numbers << _SEQ_BITS) | ids.seqs)
+
+    def _covered(self, keys: np.ndarray) -> np.ndarray:
+        at = np.searchsorted(self.starts, keys, side="right") - 1
+        inside = np.zeros(len(keys), dtype=bool)
+        some = at >= 0
+        inside[some] = keys[some] <= self.ends[at[some]]
+        return inside
+
+    def _merge(self, first: np.ndarray, last: np.ndarray) -> None:
+        """Add intervals that are disjoint from those there; neighbours become one."""
+        starts, ends = np.concatenate((self.starts, first)), np.concatenate((self.ends, last))
+        order = np.argsort(starts, kind="stable")
+        starts, ends = starts[order], ends[order]
+        apart = np.flatnonzero(starts[1:] != ends[:-1] + np.uint64(1)) + 1
+        self.starts = starts[np.concatenate(([0], apart))]
+        self.ends = ends[np.concatenate((apart - 1, [len(ends) - 1]))]
+
+    def _grow(self) -> None:
+        old = self.slots
+        size = len(old)
+        while self.used > _MAX_LOAD * size / 2:
+            size *= 2
+        self.slots = np.zeros((size, 2), np.uint64)
+        _insert(self.slots, np.asarray(old[old.any(axis=1)]))
+
+
+def _find(slots: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each key (n, 2): the slot it is in, or the first empty one on its way; and whether it is there."""
+    mask = np.uint64(len(slots) - 1)
+    at = keys[:, 0] & mask
+    found = np.zeros(len(keys), dtype=bool)
+    open_ = np.arange(len(keys))
+    while len(open_):
+        there = slots[at[open_]]
+        same = (there == keys[open_]).all(axis=1)
+        found[open_[same]] = True
+        going = ~same & there.any(axis=1)
+        open_ = open_[going]
+        at[open_] = (at[open_] + np.uint64(1)) & mask
+    return at, found
+
+
+def _insert(slots: np.ndarray, keys: np.ndarray) -> None:
+    """Put keys, all different and none there yet, into slots that have room for them."""
+    while len(keys):
+        at, _ = _find(slots, keys)
+        slots[at] = keys  # where several want one slot, one of them gets it
+        keys = keys[(slots[at] != keys).any(axis=1)]
+
+
+def _seen_before(keys: np.ndarray) -> np.ndarray:
+    """Which elements (or rows) equal an earlier one."""
+    if keys.ndim == 1:
+        order = np.argsort(keys, kind="stable")
+        same = keys[order][1:] == keys[order][:-1]
+    else:
+        order = np.lexsort((keys[:, 1], keys[:, 0]))
+        same = (keys[order][1:] == keys[order][:-1]).all(axis=1)
+    seen = np.zeros(len(keys), dtype=bool)
+    seen[order[1:][same]] = True
+    return seen
+
+
+def _md5_text(texts: pa.Array) -> np.ndarray:
+    if not len(texts):
+        return np.empty(0, "S32")
+    return np.array(_hashed(texts, "md5(t)")[0].to_pylist(), dtype="S32")
+
+
+def _md5_numbers(texts: pa.Array) -> np.ndarray:
+    if not len(texts):
+        return np.empty((0, 2), np.uint64)
+    upper, lower = _hashed(texts, "md5_number_upper(t)", "md5_number_lower(t)")
+    return np.column_stack((upper.to_numpy(), lower.to_numpy() | np.uint64(1)))  # never all zero: that is "empty"
+
+
+def _hashed(texts: pa.Array, *expressions: str) -> list[pa.ChunkedArray]:
+    with connect() as connection:
+        connection.register("texts", pa.table({"t": texts}))
+        return list(connection.sql(f"SELECT {', '.join(expressions)} FROM texts").to_arrow_table().columns)

@@ -1,0 +1,240 @@
+"""One lane of one stream, batch after batch.
+
+Steps of a batch, numbered as in docs/architecture.md:
+    1. plan, from where the lane's last receipt ends
+    2. frame
+    3. commit raw with its receipt, append the receipt
+    4. apply to logs
+A run that loses a race to another (CommitConflictError) forgets what it read, recovers (recovery.py) and goes on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from nw_platform.errors import CommitConflictError, InvariantError
+from nw_platform.ingest.apply import Applied, apply_batch
+from nw_platform.ingest.batch import Chunk, Coalescer, Parsed, chunks_of_raw, gathered, parse_chunk
+from nw_platform.ingest.outcome import BatchReport
+from nw_platform.ingest.raw import MakeFramer, RawWriter, commit_raw, next_receipt, raw_file, read_spans
+from nw_platform.ingest.steps import Step, reached
+from nw_platform.lake.receipts import ReceiptLog, receipts_app
+from nw_platform.lake.store import Lake
+from nw_platform.parsing.contract import Format
+from nw_platform.record.envelope import logs_schema
+from nw_platform.record.spans import Receipt, Span
+from nw_platform.sources.contract import Budget, Plan, Problem, Source
+
+LANE = "0.0"  # epoch 0, lane 0: all that a landing stream has
+
+
+class Pipeline:
+    """One lane. Not to be used by two threads; two processes are welcome (P8)."""
+
+    def __init__(
+        self,
+        lake: Lake,
+        stream: str,
+        source: Source,
+        form: Format,
+        make_framer: MakeFramer,
+        *,
+        rules: str,
+        work: Path,
+        sniffed: dict[str, Any] | None = None,
+    ) -> None:
+        self.lake, self.stream, self.source, self.form, self.rules = lake, stream, source, form, rules
+        self.lane = LANE
+        self.make_framer = make_framer
+        self.work = work
+        self._sniffed = sniffed  # kept in receipts, so that a stream is sniffed once
+        self._last: Receipt | None = None  # the lane's last receipt, once recovered; None: recover first
+        self.problems: list[Problem] = []  # met by the last plan and batch
+
+    @property
+    def logs_schema(self) -> pa.Schema:
+        """Of this stream's `logs` files."""
+        return logs_schema(self.form.columns)
+
+    @property
+    def last_planned(self) -> int | None:
+        """When the lane's last batch was planned, as far as known."""
+        return self._last.planned_time if self._last else None
+
+    def stale(self) -> bool:
+        """Whether the lane has moved, or has work left over, since this object last looked."""
+        return self._last is None or self.pending()
+
+    def pending(self) -> bool:
+        """Whether receipts or records of the lane are committed that did not get further, or others came meanwhile."""
+        raw = self.lake.raw(self.stream).snapshot()
+        at = raw.transaction(self.lane) if raw else -1
+        if at < 0:
+            return False
+        receipts = self.lake.receipts().snapshot()
+        if receipts is None or receipts.transaction(receipts_app(self.stream, self.lane)) < at:
+            return True
+        if self._last is None or self._last.sequence != at:
+            log = ReceiptLog(self.lake, receipts, self.stream, self.lane)
+            if self.unapplied(log):
+                return True
+            self.resume(log)
+        return False
+
+    def news(self, now: int, budget: Budget) -> bool:
+        """Whether the source has something to read. Writes nothing."""
+        if self._last is None:
+            self.source.restore([])
+        return bool(self.source.plan(now, budget).spans)
+
+    def resume(self, log: ReceiptLog) -> None:
+        """The lane stands where `log` ends; everything before is in raw and logs."""
+        self.source.restore(log)
+        self._last = log[-1]
+
+    def plan(self, now: int, budget: Budget) -> Plan:
+        """What the next batch would read."""
+        plan = self.source.plan(now, budget)
+        self.problems = list(plan.problems)
+        return plan
+
+    def step(self, plan: Plan, now: int) -> BatchReport | None:
+        """Read a planned batch and put it into raw and logs. None: nothing of it could be read.
+
+        Raises:
+            CommitConflictError: another run won this batch; `recovered` is False then.
+        """
+        started = time.perf_counter()
+        last = self._last
+        if last is None:
+            raise InvariantError("a batch was started before recover(): a mistake of the program")
+        reached(Step.PLANNED)
+        planned = max(now, last.planned_time)
+        sequence = last.sequence + 1
+        raw = self.lake.raw(self.stream).ensure()
+        if raw.transaction(self.lane) != last.sequence:
+            self._last = None
+            raise CommitConflictError(f"stream {self.stream}: another run is ahead; starting again from its receipt")
+        sink = _Sink(self, planned)
+        with RawWriter(raw_file(self.lake, self.stream, self.lane, sequence, planned)) as writer:
+            spans, digest, problems = read_spans(
+                self.source, plan.spans, self.make_framer,
+                lane=self.lane, sequence=sequence, planned=planned, take=sink.take, write=writer.write,
+            )  # fmt: skip
+            parsed = sink.finish()
+            written = writer.close()
+        self.problems += problems
+        reached(Step.RAW_WRITTEN)
+        if not spans:
+            self.lake.raw(self.stream).discard([written])
+            return None
+        receipt = next_receipt(
+            last,
+            now,
+            kind="batch",
+            spans=spans,
+            positions=self.source.positions(),
+            records=sum(s.records for s in spans),
+            bytes=sum(s.bytes for s in spans),
+            skipped_lines=sum(s.skipped_lines for s in spans),
+            digest=digest,
+            event_hours=parsed.event_hours(),
+            detail=self._detail(self.problems),
+        )
+        if not written.records:
+            self.lake.raw(self.stream).discard([written])
+        try:
+            commit_raw(self.lake, raw, [receipt], add=[written] if written.records else [], now=now)
+        except CommitConflictError:
+            self._last = None
+            self.lake.raw(self.stream).discard([written])
+            raise
+        applied = self.apply(receipt, parsed, now)
+        self.source.advance(receipt)
+        self._last = receipt
+        reached(Step.SOURCE_ADVANCED)
+        return batch_report(receipt, applied, time.perf_counter() - started, len(self.problems))
+
+    def parse(self, rows: pa.Table, spans: Sequence[Span], planned: int) -> Parsed:
+        """Parse rows read back from `raw`, in canonical order, of a batch with these spans and this planned time."""
+        sink = _Sink(self, planned)
+        for chunk in chunks_of_raw(rows, spans):
+            sink.take(chunk)
+        return sink.finish()
+
+    def receipts(self) -> ReceiptLog:
+        """The lane's receipts as of now."""
+        return ReceiptLog(self.lake, self.lake.receipts().snapshot(), self.stream, self.lane)
+
+    def unapplied(self, log: ReceiptLog) -> list[Receipt]:
+        """Receipts of records that are in raw and have not reached `logs`, oldest first."""
+        logs = self.lake.logs(self.stream).snapshot()
+        applied = logs.transaction(self.lane) if logs else -1
+        open_ = [r for r in log[applied + 1 :] if r.kind in {"batch", "replay"} and r.sequence > applied]
+        return [r for r in open_ if r.records or r.kind == "replay"]
+
+    def apply(self, receipt: Receipt, parsed: Parsed, now: int) -> Applied | None:
+        """Put a batch into `logs`, against whoever else commits there. None: somebody had done it already."""
+        if not receipt.records:
+            return Applied(0, 0, 0, 0, 0, 0)
+        hint = self.work / "dedupe" / self.stream
+        while True:
+            try:
+                return apply_batch(self.lake, self.stream, receipt, parsed, rules=self.rules, work=hint, now=now)
+            except CommitConflictError:
+                continue  # another lane, a compaction or a rebuild came between: the same again on a new snapshot
+
+    def _detail(self, problems: Sequence[Problem]) -> dict[str, Any]:
+        detail: dict[str, Any] = {"problems": [asdict(problem) for problem in problems]} if problems else {}
+        return {**detail, "format": self._sniffed} if self._sniffed else detail
+
+
+class _Sink:
+    """Collects a batch's chunks, parsing each as soon as it is large enough."""
+
+    def __init__(self, pipeline: Pipeline, planned: int) -> None:
+        self._form, self._schema, self._planned = pipeline.form, pipeline.logs_schema, planned
+        self._coalescer = Coalescer()
+        self._parts: list[pa.Table] = []
+
+    def take(self, chunk: Chunk) -> None:
+        self._parse(self._coalescer.add(chunk))
+
+    def finish(self) -> Parsed:
+        self._parse(self._coalescer.flush())
+        return gathered(self._parts, self._schema)
+
+    def _parse(self, chunks: Iterable[Chunk]) -> None:
+        self._parts += [parse_chunk(self._form, chunk, self._planned) for chunk in chunks]
+
+
+def batch_report(receipt: Receipt, applied: Applied | None, seconds: float, problems: int) -> BatchReport:
+    """What to say of a batch that was applied; `applied` None: by another run."""
+    counts = applied or Applied(0, 0, 0, 0, 0, 0)
+    return BatchReport(
+        stream=receipt.stream,
+        lane=receipt.lane,
+        sequence=receipt.sequence,
+        kind=receipt.kind,
+        arrival_hour=receipt.arrival_hour,
+        records=receipt.records,
+        bytes=receipt.bytes,
+        normal=counts.normal,
+        error=counts.error,
+        watchdog=counts.watchdog,
+        duplicates=counts.duplicates,
+        late=counts.late,
+        rejects=counts.rejects,
+        skipped_lines=receipt.skipped_lines,
+        spans=len(receipt.spans),
+        event_hours=receipt.event_hours,
+        planned_time=receipt.planned_time,
+        seconds=seconds,
+        problems=problems,
+    )

@@ -1,0 +1,211 @@
+"""Step 7 of the protocol: `nw replay` re-reads the recorded spans of arrival hours from their source.
+
+For each batch the digest of what the source has is compared with what its receipt says and with what `raw` holds.
+All equal: nothing is written. Different: one commit per hour replaces the batch's records (lane and sequence stay) and
+carries a receipt of kind replay; the event hours involved are then rebuilt. What the source no longer has is kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from nw_platform.errors import CommitConflictError, InvariantError, LakeError, NeverwinterError, SourceError
+from nw_platform.ingest.batch import Chunk
+from nw_platform.ingest.batches import CurrentBatch, current_batches
+from nw_platform.ingest.outcome import HourChange, Progress, silent
+from nw_platform.ingest.pipeline import Pipeline
+from nw_platform.ingest.raw import commit_raw, next_receipt, read_spans
+from nw_platform.ingest.rawrows import batch_rows, files_of_batch
+from nw_platform.ingest.recovery import opened, recover
+from nw_platform.ingest.session import Session
+from nw_platform.ingest.steps import Step, reached
+from nw_platform.lake.parquet import WrittenFile
+from nw_platform.lake.tables import LakeFile, Snapshot, file_name
+from nw_platform.record.envelope import RAW_SCHEMA
+from nw_platform.record.hours import partition_of
+from nw_platform.record.spans import Span
+
+_ATTEMPTS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Fresh:
+    """What a source has today of a batch that differs from raw."""
+
+    batch: CurrentBatch
+    rows: pa.Table
+    spans: tuple[Span, ...]
+    digest: str
+
+
+def replay(
+    session: Session,
+    stream: str,
+    first: str,
+    last: str,
+    now: int,
+    *,
+    dry_run: bool = False,
+    progress: Progress = silent,
+) -> list[HourChange]:
+    """Replay the arrival hours from `first` to before `last`; one result for each that has batches.
+
+    Raises:
+        SourceError: the source as a whole cannot be reached.
+    """
+    pipeline = _opened(session, stream, now)
+    batches = current_batches(pipeline.receipts())
+    hours = sorted({b.arrival_hour for b in batches if first <= b.arrival_hour < last})
+    results = []
+    for done, hour in enumerate(hours):
+        progress(done, len(hours), hour)
+        results.append(_replay_hour(pipeline, hour, now, dry_run=dry_run))
+    progress(len(hours), len(hours), "")
+    return results
+
+
+def _opened(session: Session, stream: str, now: int) -> Pipeline:
+    """The pipeline; also if it cannot be recovered because of what a replay is to mend."""
+    try:
+        return opened(session, stream, now)
+    except InvariantError:
+        pipeline = session.pipeline(stream)
+        if pipeline is None:
+            raise
+        pipeline.resume(pipeline.receipts())
+        return pipeline
+
+
+def _replay_hour(pipeline: Pipeline, hour: str, now: int, *, dry_run: bool) -> HourChange:
+    for _ in range(_ATTEMPTS):
+        try:
+            return _attempt(pipeline, hour, now, dry_run=dry_run)
+        except CommitConflictError:
+            recover(pipeline, now)  # a batch came meanwhile: the lane's next receipt is another one
+    raise LakeError(f"stream {pipeline.stream}: other runs commit all the time; replay {hour} again later")
+
+
+def _attempt(pipeline: Pipeline, hour: str, now: int, *, dry_run: bool) -> HourChange:
+    snapshot = pipeline.lake.raw(pipeline.stream).ensure()
+    batches = [b for b in current_batches(pipeline.receipts()) if b.arrival_hour == hour]
+    before = sum(f.records for f in snapshot.hour_files([hour]))
+    notes: list[str] = []
+    kept = changed = 0
+    fresh: list[_Fresh] = []
+    intact: dict[int, pa.Table] = {}
+    for batch in batches:
+        if batch.expired:
+            notes.append(f"batch {batch.lane}/{batch.sequence}: raw was deleted by retention")
+            kept += batch.records
+            continue
+        present = _present(pipeline, batch)
+        try:
+            found = _read(pipeline, batch)
+        except NeverwinterError as error:
+            kept += batch.records
+            notes.append(f"batch {batch.lane}/{batch.sequence} kept: {error}")
+            if present is not None:
+                intact[batch.sequence] = present
+            continue
+        if present is not None and found.digest == batch.digest:
+            intact[batch.sequence] = present
+            continue
+        changed += _difference(present, found.rows)
+        fresh.append(found)
+    after = before
+    if fresh:
+        after = sum(len(f.rows) for f in fresh) + sum(len(rows) for rows in intact.values())
+        if not dry_run:
+            _commit(pipeline, snapshot, hour, fresh, intact, now)
+            recover(pipeline, now)
+    return HourChange(hour, before, after, changed, kept=kept, note="; ".join(notes))
+
+
+def _present(pipeline: Pipeline, batch: CurrentBatch) -> pa.Table | None:
+    """What raw holds of a batch; None if that is not what the receipt says, or cannot be read."""
+    with contextlib.suppress(InvariantError):
+        return batch_rows(pipeline.lake, pipeline.stream, batch)
+    return None
+
+
+def _read(pipeline: Pipeline, batch: CurrentBatch) -> _Fresh:
+    """Read a batch's spans again.
+
+    Raises:
+        SourceError: the source no longer has all of it, or has other bytes than were recorded.
+    """
+    chunks: list[Chunk] = []
+    spans, digest, problems = read_spans(
+        pipeline.source, batch.spans, pipeline.make_framer,
+        lane=batch.lane, sequence=batch.sequence, planned=batch.planned_time, take=chunks.append, write=lambda _: None,
+    )  # fmt: skip
+    if len(spans) < len(batch.spans):
+        raise SourceError(problems[0].reason if problems else "the source no longer has it")
+    rows = pa.concat_tables([c.raw for c in chunks]) if chunks else RAW_SCHEMA.empty_table()
+    return _Fresh(batch, rows, spans, digest)
+
+
+def _difference(present: pa.Table | None, found: pa.Table) -> int:
+    """Records that are on one side only or have other bytes."""
+    if present is None:
+        return len(found)
+    keys = ["source", "source_partition", "source_start", "source_end", "value"]
+    common: int = present.select(keys).join(found.select(keys), keys, join_type="inner").num_rows
+    return len(present) + len(found) - 2 * common
+
+
+def _commit(
+    pipeline: Pipeline, snapshot: Snapshot, hour: str, fresh: Sequence[_Fresh], intact: dict[int, pa.Table], now: int
+) -> None:
+    """Replace the batches' files; other batches that share a file with them get one of their own."""
+    last = pipeline.receipts()[-1]
+    if snapshot.transaction(pipeline.lane) != last.sequence:
+        raise CommitConflictError(f"stream {pipeline.stream}: another run is ahead; looking again")
+    removed: dict[str, LakeFile] = {}
+    for found in fresh:
+        of_batch = files_of_batch(snapshot, hour, found.batch.lane, found.batch.sequence)
+        removed.update({file.path: file for file in of_batch})
+    moved = [
+        (sequence, rows)
+        for sequence, rows in intact.items()
+        if any(f.path in removed for f in files_of_batch(snapshot, hour, pipeline.lane, sequence))
+    ]
+    written = [_write(pipeline, hour, sequence, rows) for sequence, rows in moved]
+    written += [_write(pipeline, hour, f.batch.sequence, f.rows) for f in fresh if len(f.rows)]
+    receipts = []
+    for found in fresh:
+        parsed = pipeline.parse(found.rows, found.spans, found.batch.planned_time)
+        last = next_receipt(
+            last,
+            now,
+            kind="replay",
+            arrival_hour=hour,
+            spans=found.spans,
+            records=len(found.rows),
+            bytes=sum(s.bytes for s in found.spans),
+            skipped_lines=sum(s.skipped_lines for s in found.spans),
+            digest=found.digest,
+            event_hours=parsed.event_hours(),
+            replaces=found.batch.sequence,
+            detail={"was": sorted(found.batch.event_hours), "why": "raw was not what the source has"},
+        )
+        receipts.append(last)
+    reached(Step.REPLAY_WRITTEN)
+    try:
+        commit_raw(pipeline.lake, snapshot, receipts, add=written, remove=removed.values(), now=now)
+    except CommitConflictError:
+        pipeline.lake.raw(pipeline.stream).discard(written)
+        raise
+
+
+def _write(pipeline: Pipeline, hour: str, sequence: int, rows: pa.Table) -> WrittenFile:
+    dt, hh = partition_of(hour)
+    name = file_name(pipeline.lane, sequence)
+    table = pipeline.lake.raw(pipeline.stream)
+    with table.writer(name, RAW_SCHEMA, {"dt": dt, "hour": hh}, statistics=("lane", "sequence")) as writer:
+        writer.write(rows)
+        return writer.close()

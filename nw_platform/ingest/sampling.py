@@ -1,0 +1,47 @@
+"""The first bytes of a stream, for sniffing its format."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from nw_platform.errors import SourceError
+from nw_platform.parsing.contract import FramedRows
+from nw_platform.sources.contract import Budget, Source
+
+_SAMPLE = 64 << 10
+_NONE = FramedRows(pa.array([], pa.binary()), pa.array([], pa.int64()), pa.array([], pa.int64()))
+
+
+class _Collector:
+    """A framer that only keeps what it is fed."""
+
+    def __init__(self) -> None:
+        self.header: str | None = None
+        self.skipped_lines = 0
+        self.position = 0
+        self.seen = bytearray()
+
+    def feed(self, block: bytes) -> FramedRows:
+        self.seen += block
+        return _NONE
+
+    def finish(self, *, whole: bool) -> FramedRows:
+        del whole
+        return _NONE
+
+
+def first_bytes(source: Source) -> bytes:
+    """Up to 64 KiB from the start of the first file that has any; empty if there is none yet."""
+    source.restore([])
+    plan = source.plan(0, Budget(bytes=_SAMPLE, records=1000, spans=20))
+    for span in plan.spans:
+        collector = _Collector()
+        try:
+            for _ in source.read(span, lambda _header, _position: collector).batches:  # noqa: B023  (used up here)
+                if len(collector.seen) >= _SAMPLE:
+                    break
+        except SourceError:
+            continue
+        if collector.seen:
+            return bytes(collector.seen[:_SAMPLE])
+    return b""

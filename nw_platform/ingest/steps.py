@@ -1,0 +1,53 @@
+"""Every step of the protocol after which a crash would leave a state of its own.
+
+The crash tests kill a run at each of these (`NW_CRASH_AT=<step>[:n]`, the n-th time it is reached, by SIGKILL), let
+the next run finish, and compare with an undisturbed run. A new step that has no crash test fails a test.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from enum import StrEnum
+
+_VARIABLE = "NW_CRASH_AT"
+_seen: dict[str, int] = {}
+
+
+class Step(StrEnum):
+    """Points in time, each named for what has just been done."""
+
+    TABLE_CREATED = "table_created"
+    GENESIS_COMMITTED = "genesis_committed"
+    PLANNED = "planned"
+    RAW_WRITTEN = "raw_written"
+    RAW_COMMITTED = "raw_committed"
+    RECEIPT_APPENDED = "receipt_appended"
+    DUPLICATES_WRITTEN = "duplicates_written"
+    DUPLICATES_COMMITTED = "duplicates_committed"
+    LOGS_WRITTEN = "logs_written"
+    LOGS_COMMITTED = "logs_committed"
+    DEDUPE_MARKED = "dedupe_marked"
+    DEDUPE_SAVED = "dedupe_saved"
+    SOURCE_ADVANCED = "source_advanced"
+    COMPACTION_WRITTEN = "compaction_written"
+    COMPACTION_COMMITTED = "compaction_committed"
+    REPLAY_WRITTEN = "replay_written"
+    REPLAY_COMMITTED = "replay_committed"
+    REBUILD_WRITTEN = "rebuild_written"
+    REBUILD_COMMITTED = "rebuild_committed"
+    RETENTION_RAW_COMMITTED = "retention_raw_committed"
+    RETENTION_LOGS_COMMITTED = "retention_logs_committed"
+
+
+def reached(step: Step) -> None:
+    """Say that a step is done. Does nothing, unless a crash test asked for a crash here."""
+    wanted = os.environ.get(_VARIABLE)
+    if not wanted:
+        return
+    name, _, count = wanted.partition(":")
+    if name != step:
+        return
+    _seen[step] = _seen.get(step, 0) + 1
+    if _seen[step] == int(count or 1):
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,117 @@
+"""What one minute does: every stream with news gets a batch in turn, until all are done or time is up.
+
+Streams take turns, one batch each, so that a day's backlog of one starves no other. One stream's failure is a line in
+the report and stops nobody else.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Collection
+
+from nw_platform.errors import CommitConflictError, NeverwinterError
+from nw_platform.ingest.outcome import Progress, StreamProblem, TickReport, silent
+from nw_platform.ingest.pipeline import Pipeline
+from nw_platform.ingest.recovery import recover
+from nw_platform.ingest.session import Session
+
+_LOG = logging.getLogger(__name__)
+_MINUTE_US = 60_000_000
+_LOST_RACES = 20  # in a row, for one stream: then others are left to it until the next tick
+
+
+def has_news(session: Session, now: int) -> list[str]:
+    """Streams that a tick would do something for. Reads listings and table versions, no data; writes nothing."""
+    return [name for name in session.settings.streams if _news(session, name, now)]
+
+
+def run_tick(
+    session: Session,
+    clock: Callable[[], int],
+    *,
+    streams: Collection[str] | None = None,
+    deadline: int | None = None,
+    until_caught_up: bool = False,
+    progress: Progress = silent,
+) -> TickReport:
+    """Ingest what is new.
+
+    Args:
+        session: the open platform.
+        clock: now, in microseconds since the epoch.
+        streams: only these; None: all.
+        deadline: start no batch after this instant.
+        until_caught_up: whatever was there when a stream's turn began is in at the end, and `every` does not count.
+        progress: called after every batch.
+
+    Returns:
+        What was done. Failures of single streams are in it; they are not raised.
+    """
+    report = TickReport()
+    turns = deque(name for name in session.settings.streams if streams is None or name in streams)
+    lost: dict[str, int] = {}
+    while turns:
+        if deadline is not None and clock() >= deadline:
+            report.more = True
+            break
+        name = turns.popleft()
+        try:
+            again = _turn(session, name, clock, report, waits=not until_caught_up)
+        except CommitConflictError as error:
+            report.lost_races += 1
+            lost[name] = lost.get(name, 0) + 1
+            again = lost[name] < _LOST_RACES
+            if not again:
+                report.failures[name] = f"another run is faster every time ({error}); it goes on with the next tick"
+        except NeverwinterError as error:
+            report.failures[name] = str(error)
+            session.forget(name)
+            again = False
+        except Exception as error:  # noqa: BLE001  (whatever one stream meets must not stop the others)
+            _LOG.debug("stream %s failed", name, exc_info=True)
+            report.failures[name] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            session.forget(name)
+            again = False
+        if again:
+            turns.append(name)
+        progress(len(report.batches), 0, f"{sum(b.records for b in report.batches):,} records")
+    return report
+
+
+def _turn(session: Session, name: str, clock: Callable[[], int], report: TickReport, *, waits: bool) -> bool:
+    """One batch of one stream. True: there is more."""
+    pipeline = session.pipeline(name)
+    if pipeline is None:
+        return False
+    if pipeline.stale():
+        report.batches += recover(pipeline, clock())
+    now = clock()
+    if waits and not _due(session, pipeline, name, now):
+        return False
+    plan = pipeline.plan(now, session.budget)
+    batch = None
+    if plan.spans:
+        batch = pipeline.step(plan, now)
+        if batch is not None:
+            report.batches.append(batch)
+    report.problems += [StreamProblem(name, problem) for problem in pipeline.problems]
+    return plan.more and batch is not None
+
+
+def _due(session: Session, pipeline: Pipeline, name: str, now: int) -> bool:
+    """Whether a stream that asked for fewer, larger batches (`every`) has waited long enough."""
+    every = session.settings.streams[name].every_us
+    last = pipeline.last_planned
+    return every <= _MINUTE_US or last is None or now - last >= every
+
+
+def _news(session: Session, name: str, now: int) -> bool:
+    try:
+        pipeline = session.pipeline(name)
+        if pipeline is None:
+            return False
+        return pipeline.pending() or (_due(session, pipeline, name, now) and pipeline.news(now, session.budget))
+    except Exception:  # noqa: BLE001  (the tick itself meets the same failure, and reports it)
+        _LOG.debug("stream %s could not be looked at", name, exc_info=True)
+        return True

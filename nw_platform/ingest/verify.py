@@ -1,0 +1,159 @@
+"""`nw verify`: what the receipts say, held against what is in the lake.
+
+chain       sequences without a gap, each receipt holding the digest of the one before it
+spans       no gap and no overlap inside any file or partition
+raw         every batch's records have the digest that its receipt says; nothing is there that no receipt knows
+logs        every position of raw is in `logs` or `duplicates`, exactly once, and nothing else is
+orphans     files that no commit names; they are never read, and are no finding
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import duckdb
+
+from nw_platform.errors import NeverwinterError
+from nw_platform.ingest.batches import CurrentBatch, current_batches
+from nw_platform.ingest.outcome import Progress, silent
+from nw_platform.ingest.positions import balance, strangers
+from nw_platform.ingest.rawrows import batch_rows
+from nw_platform.ingest.session import Session
+from nw_platform.lake.receipts import load_receipts, receipts_app
+from nw_platform.lake.store import Lake
+from nw_platform.record.spans import FIRST_DIGEST, Receipt, Span
+
+_FIRST: Final = "0000-00-00T00"
+_LAST: Final = "9999-99-99T99"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One difference."""
+
+    stream: str
+    what: str  # chain | unfinished | spans | raw | logs
+    where: str
+    detail: str
+
+
+@dataclass(slots=True)
+class VerifyReport:
+    """What was looked at, and every difference."""
+
+    findings: list[Finding] = field(default_factory=list)
+    orphans: list[str] = field(default_factory=list)
+    batches: int = 0
+    records: int = 0
+
+
+def verify(
+    session: Session,
+    stream: str | None = None,
+    first: str | None = None,
+    last: str | None = None,
+    *,
+    progress: Progress = silent,
+) -> VerifyReport:
+    """Hold the lake against its receipts, for the arrival hours from `first` to before `last`. Writes nothing."""
+    report = VerifyReport()
+    lake = session.lake
+    names = list(session.settings.streams) if stream is None else [session.settings.stream(stream).name]
+    for name in names:
+        receipts = load_receipts(lake, name)
+        report.findings += [*_chain(name, receipts), *_unfinished(lake, name, receipts), *_spans(name, receipts)]
+        low, high = first or _FIRST, last or _LAST
+        inside = [b for b in current_batches(receipts) if low <= b.arrival_hour < high]
+        there = [batch for batch in inside if not batch.expired]
+        for done, batch in enumerate(there):
+            progress(done, len(there), f"{name} {batch.lane}/{batch.sequence}")
+            report.batches += 1
+            report.records += batch.records
+            report.findings += _batch(lake, name, batch)
+        report.findings += _contents(lake, name, there, low, high)
+        progress(len(there), len(there), name)
+        for kind, table in (("raw", lake.raw(name)), ("logs", lake.logs(name))):
+            report.orphans += [f"{kind}/stream={name}/{path}" for path in table.orphans()]
+    for kind, table in (("receipts", lake.receipts()), ("duplicates", lake.duplicates())):
+        report.orphans += [f"{kind}/{path}" for path in table.orphans()]
+    return report
+
+
+def _chain(stream: str, receipts: Sequence[Receipt]) -> Iterable[Finding]:
+    by_lane: dict[str, list[Receipt]] = {}
+    for receipt in receipts:
+        by_lane.setdefault(receipt.lane, []).append(receipt)
+    for lane, chain in by_lane.items():
+        expected, digest = 0, FIRST_DIGEST
+        for receipt in chain:
+            where = f"receipt {lane}/{receipt.sequence} ({receipt.arrival_hour})"
+            if receipt.sequence != expected:
+                missing = (
+                    f"{expected} to {receipt.sequence - 1}" if receipt.sequence > expected else "one that is there"
+                )
+                yield Finding(stream, "chain", where, f"is not the next one; missing or repeated: {missing}")
+            elif receipt.previous_digest != digest:
+                detail = "does not hold the digest of the receipt before it: one of them was altered"
+                yield Finding(stream, "chain", where, detail)
+            expected, digest = receipt.sequence + 1, receipt.self_digest()
+
+
+def _unfinished(lake: Lake, stream: str, receipts: Sequence[Receipt]) -> Iterable[Finding]:
+    raw, table, logs = lake.raw(stream).snapshot(), lake.receipts().snapshot(), lake.logs(stream).snapshot()
+    for lane in sorted({receipt.lane for receipt in receipts}):
+        committed = raw.transaction(lane) if raw else -1
+        known = table.transaction(receipts_app(stream, lane)) if table else -1
+        if committed > known:
+            detail = f"raw is at {committed}, the receipts table at {known}; run: nw ingest --stream {stream} --once"
+            yield Finding(stream, "unfinished", f"lane {lane}", detail)
+        applied = logs.transaction(lane) if logs else -1
+        open_ = [r.sequence for r in receipts if r.lane == lane and r.sequence > applied and r.records]
+        if open_:
+            detail = (
+                f"batches {open_[0]} to {open_[-1]} are in raw and not in logs; run: nw ingest --stream {stream} --once"
+            )
+            yield Finding(stream, "unfinished", f"lane {lane}", detail)
+
+
+def _spans(stream: str, receipts: Sequence[Receipt]) -> Iterable[Finding]:
+    """Per incarnation: each span starts where the one before it ended."""
+    ends: dict[tuple[str, int, str], int] = {}
+    for receipt in receipts:
+        if receipt.kind != "batch":
+            continue
+        for span in receipt.spans:
+            key = (span.source, span.partition, span.incarnation)
+            where = f"{span.source}/{span.partition} [{span.start}, {span.end}) of receipt {receipt.lane}/{receipt.sequence}"
+            before = ends.get(key)
+            if before is not None and span.start != before:
+                kind = "gap" if span.start > before else "overlap"
+                yield Finding(stream, "spans", where, f"{kind}: the span before it ended at {before}")
+            ends[key] = max(span.end, before or 0)
+            yield from _odd(stream, span, where)
+
+
+def _odd(stream: str, span: Span, where: str) -> Iterable[Finding]:
+    if span.end < span.start:
+        yield Finding(stream, "spans", where, "ends before it starts")
+
+
+def _batch(lake: Lake, stream: str, batch: CurrentBatch) -> Iterable[Finding]:
+    try:
+        if batch.records:
+            batch_rows(lake, stream, batch)
+    except NeverwinterError as error:
+        yield Finding(stream, "raw", f"batch {batch.lane}/{batch.sequence} ({batch.arrival_hour})", str(error))
+
+
+def _contents(lake: Lake, stream: str, batches: Sequence[CurrentBatch], low: str, high: str) -> Iterable[Finding]:
+    try:
+        for lane, sequence, hour, records, expected in strangers(lake, stream, batches, low, high):
+            detail = f"{records} records in arrival hour {hour}, of which receipts know {expected}"
+            yield Finding(stream, "raw", f"batch {lane}/{sequence}", detail)
+        for source, partition, start, raw, kept in balance(lake, stream, batches):
+            detail = f"{raw} time(s) in raw, {kept} time(s) in logs and duplicates"
+            yield Finding(stream, "logs", f"{source}/{partition} position {start}", detail)
+    except duckdb.Error as error:
+        yield Finding(stream, "logs", "files", f"cannot be read: {' '.join(str(error).split())[:200]}")

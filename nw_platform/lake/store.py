@@ -1,0 +1,114 @@
+"""The lake as a whole: which tables there are, and where.
+
+raw/stream=<s>/    Delta, by arrival hour        logs/stream=<s>/   Delta, by event hour
+receipts/ duplicates/ alerts/                    Delta, by stream and day
+reports/<table>/grain=<g>/dt=<d>/<period>.parquet
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+from deltalake.fs import DeltaStorageHandler
+
+from nw_platform.lake.tables import LakeTable, local_path
+from nw_platform.record.envelope import ENVELOPE_FIELDS, PARTITION_COLUMNS, RAW_SCHEMA, TIMESTAMP, logs_schema
+
+RECEIPTS_SCHEMA: Final = pa.schema(
+    [
+        pa.field("lane", pa.string()),
+        pa.field("sequence", pa.int64()),
+        pa.field("kind", pa.string()),
+        pa.field("arrival_hour", pa.string()),
+        pa.field("spans", pa.string()),  # JSON
+        pa.field("positions", pa.string()),  # JSON
+        pa.field("records", pa.int64()),
+        pa.field("bytes", pa.int64()),
+        pa.field("skipped_lines", pa.int64()),
+        pa.field("digest", pa.string()),
+        pa.field("previous_digest", pa.string()),
+        pa.field("event_hours", pa.string()),  # JSON: hour -> records
+        pa.field("planned_time", TIMESTAMP),
+        pa.field("replaces", pa.int64()),
+        pa.field("detail", pa.string()),  # JSON
+    ]
+)
+
+# One row = one dropped duplicate, with the batch it came in. `stream` and `dt` (of the event) are partition columns.
+DUPLICATES_SCHEMA: Final = pa.schema(
+    [
+        *ENVELOPE_FIELDS,
+        pa.field("source", pa.string()),
+        pa.field("source_partition", pa.int32()),
+        pa.field("source_start", pa.int64()),
+        pa.field("source_end", pa.int64()),
+        pa.field("lane", pa.string()),
+        pa.field("sequence", pa.int64()),
+    ]
+)
+
+ALERTS_SCHEMA: Final = pa.schema(
+    [
+        pa.field("time", TIMESTAMP),
+        *(
+            pa.field(name, pa.string())
+            for name in ("key", "check", "partition", "subject", "severity", "transition", "message", "channels")
+        ),
+    ]
+)
+
+
+class Lake:
+    """Names the tables of one lake. Construction does no I/O."""
+
+    def __init__(self, url: str, *, work: Path, storage_options: Mapping[str, str] | None = None) -> None:
+        """Take the lake at `url` (absolute path, hdfs://, s3://...). `work` is a local folder for hints."""
+        self.local_root = local_path(url)
+        self.url = (self.local_root or url).rstrip("/")
+        self.work = work
+        self._options = dict(storage_options or {})
+        self._files: pafs.FileSystem | None = None
+
+    @property
+    def files(self) -> pafs.FileSystem:
+        """A file system whose root is the lake."""
+        if self._files is None:
+            if self.local_root is not None:
+                Path(self.url).mkdir(parents=True, exist_ok=True)
+                self._files = pafs.SubTreeFileSystem(self.url, pafs.LocalFileSystem())
+            else:
+                self._files = pafs.PyFileSystem(DeltaStorageHandler(self.url, self._options or None))
+        return self._files
+
+    @property
+    def reports_root(self) -> str:
+        """Where report files are."""
+        return f"{self.url}/reports"
+
+    def raw(self, stream: str) -> LakeTable:
+        """Exact bytes by arrival hour."""
+        return self._table(f"raw/stream={stream}", RAW_SCHEMA, PARTITION_COLUMNS)
+
+    def logs(self, stream: str, columns: Mapping[str, pa.DataType] | None = None) -> LakeTable:
+        """Parsed and deduplicated records by event hour. `columns`: the stream's own."""
+        return self._table(f"logs/stream={stream}", logs_schema(dict(columns or {})), PARTITION_COLUMNS)
+
+    def receipts(self) -> LakeTable:
+        """What is known of each batch; kept for ever."""
+        return self._table("receipts", RECEIPTS_SCHEMA, ("stream", "dt"))
+
+    def duplicates(self) -> LakeTable:
+        """What was dropped because its id was there already."""
+        return self._table("duplicates", DUPLICATES_SCHEMA, ("stream", "dt"))
+
+    def alerts(self) -> LakeTable:
+        """Transitions of alerts."""
+        return self._table("alerts", ALERTS_SCHEMA, ("stream", "dt"))
+
+    def _table(self, path: str, schema: pa.Schema, partition_by: tuple[str, ...]) -> LakeTable:
+        root = self.url if self.local_root is not None else None
+        return LakeTable(f"{self.url}/{path}", lambda: self.files, path, schema, partition_by, self._options, root)
