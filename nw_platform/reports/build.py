@@ -14,17 +14,9 @@ from nw_platform.errors import LakeError, UsageError
 from nw_platform.lake.store import Lake
 from nw_platform.reports.plan import Incomplete, plan_build, write_manifest
 from nw_platform.reports.relations import StepPlan
+from nw_platform.reports.tables import REPORT_TABLES, TABLES
 from nw_platform.settings import Settings
 
-REPORT_TABLES: Final = (
-    "minute_counters",
-    "summary_report",
-    "log_type_report",
-    "key_coverage",
-    "value_coverage",
-    "value_coverage_top",
-    "rejects",
-)
 PLAN_VARIABLE: Final = "NW_REPORTS_PLAN"
 
 Progress = Callable[[int, int, str], None]  # steps done, steps, what is done now
@@ -80,7 +72,7 @@ def build(
         report.records += plan.records[index]
         for table in tables or REPORT_TABLES:
             for grain, periods in step.periods.items():
-                if grain == "hour" or table not in {"minute_counters", "rejects"}:
+                if grain in TABLES[table].grains:
                     report.built += [(table, grain, period) for period in periods]
     if tables is None:
         write_manifest(lake.reports_root, plan.tokens)

@@ -64,15 +64,23 @@ def own_columns(schema: pa.Schema) -> dict[str, str]:
     return {f.name: sql_type(f.type) for f in schema if f.name not in _ENVELOPE and f.name not in _TRAILING}
 
 
+def schema_columns(schema: pa.Schema) -> dict[str, str]:
+    """Columns of an Arrow schema: name -> DuckDB type."""
+    return {f.name: sql_type(f.type) for f in schema}
+
+
 def logs_columns(own: Mapping[str, str]) -> dict[str, str]:
     """All columns of a stream's `logs` files: name -> DuckDB type."""
     return {**_ENVELOPE, **own, **_TRAILING}
 
 
-def scan_sql(urls: Sequence[str], columns: Mapping[str, str], partitions: Sequence[str]) -> str:
+def scan_sql(
+    urls: Sequence[str], columns: Mapping[str, str], partitions: Sequence[str], *, same_columns: bool = False
+) -> str:
     """A SELECT of these columns, times without zone, and the partition columns as strings, from exactly these files.
 
     A column that a file does not have (it was declared later) is null there; no files give no rows of the same types.
+    `same_columns`: all files are known to have the same, so that only those with matching partitions are opened.
     """
     typed = [f"CAST(NULL AS {kind}) AS {quoted(name)}" for name, kind in columns.items()]
     typed += [f"CAST(NULL AS VARCHAR) AS {quoted(name)}" for name in partitions]
@@ -80,8 +88,9 @@ def scan_sql(urls: Sequence[str], columns: Mapping[str, str], partitions: Sequen
     if urls:
         hive = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in partitions)
         options = f"hive_partitioning = true, hive_types = {{{hive}}}" if partitions else "hive_partitioning = false"
+        union = "false" if same_columns else "true"
         listed = ", ".join(literal(url) for url in urls)
-        source += f" UNION ALL BY NAME SELECT * FROM read_parquet([{listed}], union_by_name = true, {options})"
+        source += f" UNION ALL BY NAME SELECT * FROM read_parquet([{listed}], union_by_name = {union}, {options})"
     shown = [f"CAST({quoted(name)} AS {naive(kind)}) AS {quoted(name)}" for name, kind in columns.items()]
     return f"SELECT {', '.join([*shown, *(quoted(name) for name in partitions)])} FROM ({source})"
 

@@ -1,0 +1,228 @@
+"""The lake as SQL tables: `nw sql`, `nw report` and the web pages ask the same connection.
+
+It is in memory, reads exactly the files of each table's newest snapshot, and can neither write nor read anything
+outside the lake: DuckDB is told so, and the setting is locked before a query runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+import pyarrow as pa
+
+from nw_platform.errors import UsageError
+from nw_platform.lake.engine import connect, literal, quoted
+from nw_platform.lake.store import ALERTS_SCHEMA, DUPLICATES_SCHEMA, RECEIPTS_SCHEMA, Lake
+from nw_platform.lake.tables import LakeFile, LakeTable
+from nw_platform.record.hours import to_datetime
+from nw_platform.reports import live_views, report_views
+from nw_platform.reports.relations import logs_columns, own_columns, scan_sql, schema_columns
+from nw_platform.reports.tables import INT_VALUE_COUNTS, TABLES, Table
+from nw_platform.settings import Settings
+
+_READING: Final = ("SELECT", "EXPLAIN", "RELATION")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Rows of a query. Times are naive and UTC."""
+
+    columns: list[str]
+    rows: list[tuple[Any, ...]] = field(default_factory=list)
+
+    def mappings(self) -> list[dict[str, Any]]:
+        """The rows by column name."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
+
+def open_sql(
+    lake: Lake, settings: Settings, now: int, *, tables: Collection[str] | None = None
+) -> duckdb.DuckDBPyConnection:
+    """A read-only connection with every table and view of docs/tables.md.
+
+    Args:
+        lake: what is read.
+        settings: the declared streams, hosts and expected values.
+        now: microseconds since the epoch: host_status is as of then.
+        tables: create only these views (and what they need); None: all. Opening is then a matter of milliseconds.
+    """
+    connection = connect(spill=lake.work / "spill")
+    _create_lookups(connection, lake, settings)
+    for name, sql in _definitions(lake, settings, now, tables):
+        connection.execute(f"CREATE OR REPLACE VIEW {quoted(name)} AS {sql}")
+    if lake.local_root is not None:
+        connection.execute(f"SET allowed_directories = [{literal(str(lake.url) + '/')}]")
+        connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    return connection
+
+
+def run_query(lake: Lake, settings: Settings, query: str, now: int) -> Result:
+    """Run one query that reads.
+
+    Raises:
+        UsageError: the query is not one that reads, or is wrong; one line, with the nearest table or column.
+    """
+    with duckdb.connect() as parser:
+        tables = _check(parser, query, {*TABLES, *settings.streams})
+    with open_sql(lake, settings, now, tables=tables) as connection:
+        return execute(connection, query)
+
+
+def execute(connection: duckdb.DuckDBPyConnection, query: str, parameters: Mapping[str, Any] | None = None) -> Result:
+    """Run a query on an open connection; errors of the query become UsageError."""
+    try:
+        cursor = connection.execute(query, parameters)
+        columns = [column[0] for column in cursor.description or ()]
+        return Result(columns, cursor.fetchall())
+    except duckdb.Error as error:
+        raise UsageError(_one_line(error)) from error
+
+
+def _check(parser: duckdb.DuckDBPyConnection, query: str, known: Collection[str]) -> set[str] | None:
+    """The tables a query reads; None if that cannot be told (then all are made).
+
+    Raises:
+        UsageError: it is no query, more than one, or not one that reads.
+    """
+    try:
+        statements = parser.extract_statements(query)
+    except duckdb.Error as error:
+        raise UsageError(_one_line(error)) from error
+    if len(statements) != 1:
+        raise UsageError(f"nw sql takes exactly one query; this text has {len(statements)}")
+    kind = statements[0].type.name
+    if kind not in _READING:
+        raise UsageError(f"nw sql only reads; {kind} is not allowed (SELECT, WITH, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN)")
+    try:
+        named = {name.lower() for name in parser.get_table_names(query)}
+    except duckdb.Error:
+        return None
+    folded = {name.lower(): name for name in known}
+    # An unknown name: make all views, so that the error can name the nearest.
+    return {folded[name] for name in named} if named and named <= set(folded) else None
+
+
+def _one_line(error: duckdb.Error) -> str:
+    """DuckDB's message without the picture of the query, and without what kind of error it calls itself."""
+    text = str(error).split("\n\nLINE ", 1)[0].split("\nLINE ", 1)[0]
+    kind, _, rest = text.partition(": ")
+    return " ".join((rest if kind.endswith("Error") and rest else text).split())
+
+
+def _create_lookups(connection: duckdb.DuckDBPyConnection, lake: Lake, settings: Settings) -> None:
+    """Small tables from the configuration, for the views: declared columns, expected values, expected hosts."""
+    declared = [(name, column) for name, stream in settings.streams.items() for column in stream.columns]
+    domains = [
+        (name, expectation.column, _as_text(value))
+        for name, stream in settings.streams.items()
+        for expectation in stream.expect
+        if expectation.kind == "values"
+        for value in expectation.allowed
+    ]
+    connection.execute("CREATE SCHEMA nw")
+    connection.execute("CREATE TABLE nw.declared (stream VARCHAR, key VARCHAR)")
+    connection.execute("CREATE TABLE nw.domains (stream VARCHAR, key VARCHAR, value VARCHAR)")
+    connection.execute("CREATE TABLE nw.hosts (host VARCHAR, datacenter VARCHAR)")
+    for table, rows in (("nw.declared", declared), ("nw.domains", domains)):
+        if rows:
+            connection.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(rows[0]))})", rows)
+    centers = {source.datacenter for source in settings.sources.values()}
+    for host in settings.hosts:
+        suffix = host.rpartition(".")[2]
+        only = next(iter(centers)) if len(centers) == 1 else None
+        connection.execute("INSERT INTO nw.hosts VALUES (?, ?)", [host, suffix if suffix in centers else only])
+    del lake
+
+
+def _as_text(value: object) -> str:
+    """A value of the configuration as value counts write it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _definitions(
+    lake: Lake, settings: Settings, now: int, tables: Collection[str] | None
+) -> Iterator[tuple[str, str]]:
+    """(name, SELECT) of the views asked for. Views that look at logs come first and inline what they need."""
+    wanted = {*TABLES, *settings.streams} if tables is None else set(tables)
+    every = wanted & {"logs", "host_status", "sequence_gaps"}
+    streams: dict[str, str] = {}
+    for name in settings.streams:
+        if every or name in wanted:
+            streams[name] = _stream_sql(lake, name)
+            if name in wanted:
+                columns = "stream, dt, hour, * EXCLUDE (stream, dt, hour)"
+                yield name, f"SELECT {columns} FROM (SELECT {literal(name)} AS stream, * FROM ({streams[name]}))"
+    if every:
+        logs = live_views.logs(streams)
+        duplicates = _lake_sql(lake.duplicates(), DUPLICATES_SCHEMA)
+        yield from (
+            (name, sql)
+            for name, sql in (
+                ("logs", logs),
+                ("host_status", live_views.host_status(streams, to_datetime(now))),
+                ("sequence_gaps", live_views.sequence_gaps(streams, duplicates)),
+            )
+            if name in wanted
+        )
+    alerts = _lake_sql(lake.alerts(), ALERTS_SCHEMA)
+    for name in wanted & set(TABLES) - every - {"logs", "host_status", "sequence_gaps"}:
+        if name == "receipts":
+            yield name, _chosen(TABLES[name], _lake_sql(lake.receipts(), RECEIPTS_SCHEMA))
+        elif name == "duplicates":
+            yield name, _chosen(TABLES[name], _lake_sql(lake.duplicates(), DUPLICATES_SCHEMA))
+        elif name == "alerts":
+            yield name, _chosen(TABLES[name], alerts)
+        else:
+            yield name, _report_sql(lake, name, alerts)
+
+
+def _report_sql(lake: Lake, name: str, alerts: str) -> str:
+    files = report_files_sql(lake, TABLES[name])
+    if name == "log_type_report":
+        return report_views.log_type_report(files)
+    if name == "key_coverage":
+        return report_views.key_coverage(files, report_files_sql(lake, TABLES[name], ("all",)))
+    if name == "value_coverage":
+        return report_views.value_coverage(
+            files, report_views.values_by_grain(report_files_sql(lake, INT_VALUE_COUNTS))
+        )
+    if name == "value_coverage_top":
+        return report_views.value_coverage_top(files, report_files_sql(lake, INT_VALUE_COUNTS, ("month",)))
+    if name == "summary_report":
+        return report_views.summary_report(files, alerts)
+    return _chosen(TABLES[name], files)
+
+
+def report_files_sql(lake: Lake, table: Table, grains: Collection[str] | None = None) -> str:
+    """A SELECT of the stored columns, `grain` and `dt` over the report files that are there now."""
+    root = Path(lake.reports_root) / table.name
+    urls = [
+        str(path)
+        for grain in (grains or table.grains)
+        for path in sorted((root / f"grain={grain}").glob("dt=*/[!_.]*.parquet"))
+    ]
+    return scan_sql(urls, table.stored(), ("grain", "dt"), same_columns=True)
+
+
+def _stream_sql(lake: Lake, stream: str) -> str:
+    """All columns of a stream's logs, and dt and hour."""
+    snapshot = lake.logs(stream).snapshot()
+    files: list[LakeFile] = snapshot.files() if snapshot is not None else []
+    own = own_columns(snapshot.schema()) if snapshot is not None else {}
+    return scan_sql([f.url for f in files], logs_columns(own), ("dt", "hour"))
+
+
+def _lake_sql(table: LakeTable, schema: pa.Schema) -> str:
+    """A Delta table as it is, its partition columns included."""
+    snapshot = table.snapshot()
+    urls = [f.url for f in snapshot.files()] if snapshot is not None else []
+    return scan_sql(urls, schema_columns(schema), table.partition_by)
+
+
+def _chosen(table: Table, sql: str) -> str:
+    return f"SELECT {', '.join(quoted(column.name) for column in table.columns)} FROM ({sql})"
