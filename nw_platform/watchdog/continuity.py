@@ -36,10 +36,14 @@ def _hour(rules: StreamRules, hour: str, faults: list[Fault], receipts: int | No
     told = "; ".join(describe(fault) for fault in faults[:_SHOWN])
     more = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
     since = min(fault.at for fault in faults)
-    bounds = f"{stream} {hour} {next_hour(hour)}"
-    # A broken chain cannot be replayed away: it is to be looked into.
-    repair = f"nw replay {bounds}" if any(is_reading(fault) for fault in faults) else f"nw verify {bounds}"
-    message = f"raw/{stream} {hour}: {told}{more} (since {to_iso(since)}); repair: {repair}"
+    # A file is cured at its source, and then read; a chain is to be looked into.
+    if all(is_reading(fault) for fault in faults):
+        repair = f"nw ingest --stream {stream} --once"
+        advice = f"put the files there whole and readable, then: {repair}"
+    else:
+        repair = f"nw verify {stream} {hour} {next_hour(hour)}"
+        advice = f"what is wrong is listed by: {repair}"
+    message = f"raw/{stream} {hour}: {told}{more} (since {to_iso(since)}); {advice}"
     first = faults[0]
     if first.source:
         numbers |= {"source": first.source, "position": first.position}

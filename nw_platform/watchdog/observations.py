@@ -23,6 +23,15 @@ class Balance(Protocol):
     def duplicates(self) -> int: ...  # noqa: D102  (said above)
 
 
+@dataclass(frozen=True, slots=True)
+class Balanced:
+    """A balance that is remembered."""
+
+    raw: int
+    logs: int
+    duplicates: int
+
+
 class SourceProblem(Protocol):
     """Something at a source that is no record, as sources.contract.Problem."""
 

@@ -33,6 +33,7 @@ class ReceiptFold:
     arrivals: dict[str, int] = field(default_factory=dict)  # arrival hour -> receipts, of the last days
     newest: list[tuple[int, dict[str, int]]] = field(default_factory=list)  # planned time, event hours
     first: int | None = None  # planned time of the first receipt
+    expired: str | None = None  # the newest event hour that retention removed
     forgotten: int = 0  # contents that were forgotten
 
     def add(self, receipts: Iterable[Receipt]) -> set[str]:
@@ -45,9 +46,10 @@ class ReceiptFold:
             self._chain(receipt)
             if receipt.kind == "batch":
                 self._spans(receipt)
-            if receipt.kind in {"batch", "replay"}:
                 self._problems(receipt)
                 self.newest.append((receipt.planned_time, dict(receipt.event_hours)))
+            elif receipt.kind == "retention":
+                self.expired = max([*receipt.detail.get("logs", []), self.expired or ""]) or None
         self._forget()
         return touched
 
@@ -70,6 +72,7 @@ class ReceiptFold:
             "arrivals": self.arrivals,
             "newest": [list(entry) for entry in self.newest],
             "first": self.first,
+            "expired": self.expired,
             "forgotten": self.forgotten,
         }
 
@@ -84,6 +87,7 @@ class ReceiptFold:
             arrivals=dict(data["arrivals"]),
             newest=[(int(planned), dict(hours)) for planned, hours in data["newest"]],
             first=data["first"],
+            expired=data["expired"],
             forgotten=int(data["forgotten"]),
         )
 
@@ -149,26 +153,23 @@ class ReceiptFold:
             )
 
     def _problems(self, receipt: Receipt) -> None:
-        """Problems that were met while the spans were read; those of a content that came again are over."""
+        """Problems that were met while a batch was planned and read; those that it shows to be over."""
         problems = receipt.detail.get("problems", [])
         troubled = {str(problem.get("source", "")) for problem in problems}
-        if receipt.kind == "replay":
-            self.faults = [
-                f
-                for f in self.faults
-                if not (is_reading(f) and (f.lane, f.sequence) == (receipt.lane, receipt.replaces))
-                or f.source in troubled
-            ]
-            return
-        # What stands in the way of planning or opening is said by every batch anew, damage only by the one that met it.
-        renewed = {(span.source, span.partition) for span in receipt.spans if span.source not in troubled}
+        read: dict[str, int] = {}  # path -> number of the content that was read without trouble
+        partitions: dict[str, int] = {}
+        for span in receipt.spans:
+            for path in {span.source, str(span.state.get("path", span.source))}:
+                partitions[path] = span.partition
+                if not {span.source, path} & troubled:
+                    read[path] = span.partition
+        # What stands in the way of planning or opening is said by every batch anew, damage only by the one that met it:
+        # that is over when the content is read on, or when the file came again.
         self.faults = [
             f
             for f in self.faults
-            if f.kind not in _SAID_ANEW
-            and not (is_reading(f) and any(s == f.source and p > f.partition for s, p in renewed))
+            if f.kind not in _SAID_ANEW and not (is_reading(f) and read.get(f.source, -1) >= f.partition)
         ]
-        partitions = {span.source: span.partition for span in receipt.spans}
         for problem in problems:
             source = str(problem.get("source", ""))
             self._fault(
@@ -176,7 +177,7 @@ class ReceiptFold:
                 str(problem.get("kind", "damaged")),
                 str(problem.get("reason", "")),
                 source=source,
-                partition=int(partitions.get(source, 0)),
+                partition=partitions.get(source, 0),
                 position=int(problem.get("position", 0)),
             )
 

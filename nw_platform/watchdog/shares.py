@@ -61,7 +61,8 @@ def _advice(rules: StreamRules, rule: ShareRule, hour: str, stats: HourStats) ->
     """What to do about a share that is too large, and the command."""
     bounds = f"{rules.stream} {hour} {next_hour(hour)}"
     if rule.check == "late":
-        return "if these are old data, declare late_after: never; whether all that arrived is in", f"nw verify {bounds}"
+        advice = "if these are old data, declare late_after: never; whether all that arrived is in"
+        return advice, f"nw verify {bounds}"
     if stats.rejects:
         return "see the table rejects; after a correction of the declaration", f"nw rebuild {bounds}"
     return "see which log types they are of", f"nw report log_type_report --grain hour --period {hour}"
@@ -76,7 +77,9 @@ def _values(rules: StreamRules, rule: ValuesRule, hour: str, stats: HourStats, s
     head = f"logs/{rules.stream} {hour}: "
     repair = f"nw report value_coverage_top --grain hour --period {hour}"
     if reason := seen.broken.get(rule.column):
-        message = f"{head}column {rule.column} cannot be judged: {reason}; correct the expectation, then: nw config check"
+        message = (
+            f"{head}column {rule.column} cannot be judged: {reason}; correct the expectation, then: nw config check"
+        )
         return _finding(rules, rule, hour, message, numbers, repair="nw config check", since=hour_start(hour))
     if pct <= rule.max_pct:
         message = f"{head}{filled} values of {rule.column}, {count} not among those allowed"

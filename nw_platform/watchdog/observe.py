@@ -1,0 +1,329 @@
+"""Gathers observations from the lake: receipts, file statistics and counts of the hours that have to be judged.
+
+Judged are, of each stream: the hours a rule may still speak of (around now), the hours whose files changed since the
+last look, and the hours that failed then. So a look costs what is new, however long the history. The memory of the
+last look is a hint; without it everything is looked at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from nw_platform.lake.engine import connect
+from nw_platform.lake.receipts import read_receipt_files
+from nw_platform.lake.store import Lake
+from nw_platform.lake.tables import LakeFile, Snapshot
+from nw_platform.record.hours import HOUR_US, hour_of, hour_start, hours_between, next_hour
+from nw_platform.record.spans import Receipt
+from nw_platform.watchdog import hourstats, memory
+from nw_platform.watchdog.evaluate import evaluate
+from nw_platform.watchdog.expectations import StreamRules, VolumeRule
+from nw_platform.watchdog.findings import Finding
+from nw_platform.watchdog.memory import StreamMemory
+from nw_platform.watchdog.observations import Balance, Balanced, SourceProblem, StreamObservations
+from nw_platform.watchdog.receipts import ReceiptFold
+
+BalancesOf = Callable[[str], Mapping[str, Balance]]
+LOOK_BACK_US: Final = 31 * 24 * HOUR_US  # the first look does not judge absence further back than this
+_HOSTS_US: Final = 7 * 24 * HOUR_US  # a host that was silent for longer is gone, unless it is declared
+_KEEP_HOURS: Final = 48
+
+
+@dataclass(frozen=True, slots=True)
+class TickState:
+    """What the last tick of ingestion met, as far as the caller knows."""
+
+    problems: Mapping[str, Sequence[SourceProblem]] = field(default_factory=dict)  # stream -> problems
+    failures: Mapping[str, str] = field(default_factory=dict)  # stream -> why it could not be read
+    ingested_until: int | None = None  # when the last tick that went through began; None: not known
+
+
+@dataclass(slots=True)
+class _Look:
+    """One look at all streams."""
+
+    now: int
+    tick: TickState
+    as_of: int | None
+    fresh: bool
+    receipts_version: int
+    receipts: Mapping[str, Sequence[LakeFile]]  # stream -> files of the receipts table
+    connection: duckdb.DuckDBPyConnection | None = None
+
+    def connect(self) -> duckdb.DuckDBPyConnection:
+        """One connection for all streams of the look, opened when there is something to count."""
+        if self.connection is None:
+            self.connection = connect()
+        return self.connection
+
+
+class Watch:
+    """Looks at a lake, again and again.
+
+    Each user of findings has a `folder` (local) of its own for the memory: what changed since the last look depends on
+    who looks. Without a folder nothing is remembered from one process to the next. Call `commit` after the findings of
+    a look were put to use: the next look then builds on it; a look that was not committed is repeated.
+    """
+
+    def __init__(
+        self, lake: Lake, *, balances: BalancesOf, folder: Path | None = None, limit: int | None = None
+    ) -> None:
+        """`balances`: ingest's hour_balances of a stream. `limit`: most changed hours of a stream in one look."""
+        self._lake, self._balances, self._folder, self._limit = lake, balances, folder, limit
+        self._memories: dict[str, StreamMemory] = {}
+        self._dirty: set[str] = set()
+        self._committed = True
+
+    def findings(
+        self,
+        streams: Sequence[StreamRules],
+        now: int,
+        tick: TickState | None = None,
+        *,
+        as_of: int | None = None,
+        from_scratch: bool = False,
+    ) -> list[Finding]:
+        """Look and judge.
+
+        Args:
+            streams: the rules of the streams to look at.
+            now: microseconds since the epoch.
+            tick: what the last tick of ingestion met.
+            as_of: leave out what was ingested later; implies `from_scratch`.
+            from_scratch: judge every hour there is, whatever is remembered.
+
+        Raises:
+            LakeError: the lake cannot be read.
+        """
+        seen = self.observe(streams, now, tick, as_of=as_of, from_scratch=from_scratch)
+        found = evaluate(streams, seen, now)
+        self._remember(found, now)
+        return found
+
+    def observe(
+        self,
+        streams: Sequence[StreamRules],
+        now: int,
+        tick: TickState | None = None,
+        *,
+        as_of: int | None = None,
+        from_scratch: bool = False,
+    ) -> dict[str, StreamObservations]:
+        """What is to be judged now, of every stream; arguments as those of `findings`."""
+        if not self._committed:
+            self._memories.clear()
+            self._dirty.clear()
+        self._committed = False
+        receipts = self._lake.receipts().snapshot()
+        by_stream: dict[str, list[LakeFile]] = {}
+        for file in receipts.files() if receipts else ():
+            by_stream.setdefault(file.partition["stream"], []).append(file)
+        look = _Look(
+            now=now,
+            tick=tick or TickState(),
+            as_of=as_of,
+            fresh=from_scratch or as_of is not None,
+            receipts_version=receipts.version if receipts else -1,
+            receipts=by_stream,
+        )
+        try:
+            return {rules.stream: self._look(rules, look) for rules in streams}
+        finally:
+            if look.connection is not None:
+                look.connection.close()
+
+    def commit(self) -> None:
+        """Keep what was learned by the last look."""
+        for stream in sorted(self._dirty):
+            if self._folder is not None and stream in self._memories:
+                memory.save(self._folder, stream, self._memories[stream])
+        self._dirty.clear()
+        self._committed = True
+
+    def _remember(self, found: Iterable[Finding], now: int) -> None:
+        failing: dict[str, set[str]] = {stream: set() for stream in self._memories}
+        for finding in found:
+            if not finding.passed and finding.partition and finding.asset.startswith("logs/"):
+                failing.setdefault(finding.stream, set()).add(finding.partition)
+        for stream, known in self._memories.items():
+            new_hour = known.judged_until is None or hour_of(known.judged_until) != hour_of(now)
+            if new_hour or known.failing != failing[stream]:
+                self._dirty.add(stream)
+            known.failing, known.judged_until = failing[stream], now
+
+    def _look(self, rules: StreamRules, look: _Look) -> StreamObservations:
+        stream, now = rules.stream, look.now
+        known = self._recall(rules, look)
+        new = self._new_receipts(rules, known, look)
+        wanted = [r for r in new if look.as_of is None or r.planned_time <= look.as_of]
+        touched = known.fold.add(sorted(wanted, key=lambda r: (r.lane, r.sequence)))
+        known.receipts_version = look.receipts_version
+        logs = self._lake.logs(stream).snapshot()
+        at_rest = logs is None or logs.version == known.logs_version
+        changed = [] if at_rest or logs is None else self._compare(rules, known, logs)
+        judge = _judged(rules, known, changed, now)
+        if logs is not None:
+            _count(rules, known, logs, judge, look)
+        if new or not at_rest:
+            self._dirty.add(stream)
+            hours = {*judge, *(hour for r in wanted for hour in r.event_hours)}
+            known.balances = _telling(self._balances(stream), hours) if len(wanted) == len(new) else {}
+        return StreamObservations(
+            stream=stream,
+            live_since=known.since(),
+            arrivals=_arrivals(known, touched, now),
+            faults=tuple(known.fold.faults),
+            files=tuple(known.fold.contents.values()) if rules.landing else (),
+            judge=judge,
+            hours=known.stats,
+            first_event=known.first_event,
+            last_event=known.last_event,
+            outside_history=known.outside,
+            balances={hour: Balanced(*counts) for hour, counts in known.balances.items()},
+            in_flight=known.fold.in_flight(now),
+            same_hours=_same_hours(rules, known, judge),
+            hosts={host: last for host, last in known.hosts.items() if last > now - _HOSTS_US},
+            problems=tuple(look.tick.problems.get(stream, ())),
+            failure=look.tick.failures.get(stream, ""),
+            broken=known.broken,
+            ingested_until=look.tick.ingested_until,
+        )
+
+    def _recall(self, rules: StreamRules, look: _Look) -> StreamMemory:
+        """The memory of the stream, without what was counted for other rules."""
+        digest = hashlib.sha256(repr(rules).encode()).hexdigest()[:16]
+        stream = rules.stream
+        known = self._memories.get(stream) or memory.load(self._folder, stream)
+        fold = ReceiptFold(landing=rules.landing)
+        if known is None:
+            known = StreamMemory(look.now if look.as_of is None else min(look.now, look.as_of), digest, fold)
+            self._dirty.add(stream)
+        elif look.fresh:
+            known = StreamMemory(known.first_look, digest, fold)
+        elif known.rules != digest:
+            known = StreamMemory(known.first_look, digest, known.fold, known.receipts_version)
+            self._dirty.add(stream)
+        self._memories[stream] = known
+        return known
+
+    def _new_receipts(self, rules: StreamRules, known: StreamMemory, look: _Look) -> list[Receipt]:
+        """The stream's receipts that were not folded in yet."""
+        if look.receipts_version == known.receipts_version:
+            return []
+        lanes = known.fold.lanes
+        files = [f for f in look.receipts.get(rules.stream, ()) if not _is_folded(f, lanes)]
+        receipts = read_receipt_files(self._lake, files, rules.stream)
+        return [r for r in receipts if r.sequence > lanes.get(r.lane, (-1, ""))[0]]
+
+    def _compare(self, rules: StreamRules, known: StreamMemory, logs: Snapshot) -> list[str]:
+        """The event hours whose files changed since they were judged, newest first."""
+        states = logs.hours()
+        changed = sorted((h for h, state in states.items() if known.tokens.get(h) != state.token), reverse=True)
+        if self._limit is not None and len(changed) > self._limit:
+            changed = changed[: self._limit]  # the version stays unknown, so the others come with the next look
+        else:
+            known.logs_version = logs.version
+        gone = [hour for hour in known.tokens if hour not in states]
+        for hour in (*changed, *gone):
+            known.stats.pop(hour, None)
+            known.tokens.pop(hour, None)
+        for hour in changed:
+            known.tokens[hour] = states[hour].token
+        known.outside = {hour: state.records for hour, state in states.items() if _is_outside(rules, hour)}
+        return changed
+
+
+def _judged(rules: StreamRules, known: StreamMemory, changed: Sequence[str], now: int) -> list[str]:
+    """The event hours to judge: around now, changed, and failed at the last look."""
+    reach = max(rules.reach_us, HOUR_US)
+    since = known.since()
+    begin = since if known.judged_until is None else known.judged_until - reach - rules.settle_us
+    begin = max(begin, since, now - LOOK_BACK_US)
+    judge = {*hours_between(hour_of(begin), next_hour(hour_of(now))), *known.failing, *changed}
+    for hour in changed if reach > HOUR_US else ():  # a window belongs to its last hour, which may be a later one
+        judge.update(hours_between(hour, hour_of(hour_start(hour) + reach)))
+    inside = [hour for hour in known.tokens if not _is_outside(rules, hour)]
+    if changed and inside and rules.history_until is not None and rules.reach_us:
+        # Whoever says where history ends wants to know of the holes in it.
+        judge.update(hours_between(min(inside), max(inside)))
+    return sorted(judge)
+
+
+def _count(rules: StreamRules, known: StreamMemory, logs: Snapshot, judge: Sequence[str], look: _Look) -> None:
+    """Count the hours to judge, and those that their windows and comparisons reach into, where not known yet."""
+    needed = {hour for hour in _reached(rules, judge) if hour in known.tokens and hour not in known.stats}
+    if needed:
+        files, schema = logs.hour_files(needed), logs.schema()
+        counted = hourstats.count_hours(look.connect(), rules, files, schema, look.as_of)
+        known.stats |= counted.hours
+        known.broken = counted.broken
+        for host, last in counted.hosts.items():
+            known.hosts[host] = max(last, known.hosts.get(host, last))
+        known.widen(counted.hours.values())
+    keep, judged = hour_of(look.now - _keep_us(rules)), set(judge)
+    known.stats = {hour: stats for hour, stats in known.stats.items() if hour >= keep or hour in judged}
+
+
+def _arrivals(known: StreamMemory, touched: Iterable[str], now: int) -> dict[str, int]:
+    """Arrival hours to judge -> receipts: those with new receipts, the open one and the last closed one."""
+    since = known.fold.first
+    around = [hour_of(at) for at in (now - HOUR_US, now) if since is not None and hour_of(at) >= hour_of(since)]
+    return {hour: known.fold.arrivals.get(hour, 0) for hour in sorted({*touched, *around})}
+
+
+def _telling(balances: Mapping[str, Balance], hours: Collection[str]) -> dict[str, tuple[int, int, int]]:
+    """The balances of some hours, and of every hour that does not add up."""
+    return {
+        hour: (b.raw, b.logs, b.duplicates)
+        for hour, b in balances.items()
+        if hour in hours or b.raw != b.logs + b.duplicates
+    }
+
+
+def _is_folded(file: LakeFile, lanes: Mapping[str, tuple[int, str]]) -> bool:
+    """Whether a file of receipts holds only such as were folded in already, as far as its statistics tell."""
+    lane, sequence = file.statistics.get("lane"), file.statistics.get("sequence")
+    if lane is None or sequence is None or lane[0] != lane[1] or lane[0] not in lanes:
+        return False
+    return int(sequence[1]) <= lanes[lane[0]][0]
+
+
+def _is_outside(rules: StreamRules, hour: str) -> bool:
+    day = hour[:10]
+    return day < rules.history_from.isoformat() or (
+        rules.history_until is not None and day >= rules.history_until.isoformat()
+    )
+
+
+def _reached(rules: StreamRules, judge: Iterable[str]) -> set[str]:
+    """The hours whose counts are needed to judge `judge`."""
+    back = max(rules.reach_us, HOUR_US)
+    days = max((rule.days for rule in rules.of(VolumeRule) if rule.change_pct is not None), default=0)
+    needed: set[str] = set()
+    for hour in judge:
+        start = hour_start(hour)
+        needed.update(hour_of(start - n * HOUR_US) for n in range(-(-back // HOUR_US)))
+        needed.update(hour_of(start - n * 24 * HOUR_US) for n in range(1, days + 1))
+    return needed
+
+
+def _same_hours(rules: StreamRules, known: StreamMemory, judge: Iterable[str]) -> dict[str, dict[str, int]]:
+    """Lines of the same UTC hour on the days before."""
+    days = max((rule.days for rule in rules.of(VolumeRule) if rule.change_pct is not None), default=0)
+    found: dict[str, dict[str, int]] = {}
+    for hour in judge if days else ():
+        earlier = (hour_of(hour_start(hour) - n * 24 * HOUR_US) for n in range(1, days + 1))
+        found[hour] = {before: known.stats[before].lines for before in earlier if before in known.stats}
+    return found
+
+
+def _keep_us(rules: StreamRules) -> int:
+    """How far back counts are remembered."""
+    days = max((rule.days for rule in rules.of(VolumeRule) if rule.change_pct is not None), default=0)
+    return max(_KEEP_HOURS * HOUR_US, rules.reach_us + rules.settle_us + HOUR_US, (days + 1) * 24 * HOUR_US)
