@@ -57,8 +57,7 @@ def span_order(span: Span) -> tuple[str, int, int]:
 def raw_rows(batch: pa.RecordBatch, span: Span, lane: str, sequence: int, planned: int) -> pa.Table:
     """Rows of `raw` for what a source handed out of a span: received at the source's time, but not after `planned`."""
     n = batch.num_rows
-    cap = pa.scalar(planned, TIMESTAMP)
-    received = pc.min_element_wise(batch["received_time"].cast(TIMESTAMP), cap)
+    received = pc.min_element_wise(batch["received_time"].cast(TIMESTAMP).cast(pa.int64()), pa.scalar(planned))
     return pa.Table.from_arrays(
         [
             pa.repeat(pa.scalar(lane), n),
@@ -67,7 +66,7 @@ def raw_rows(batch: pa.RecordBatch, span: Span, lane: str, sequence: int, planne
             pa.repeat(pa.scalar(span.partition, pa.int32()), n),
             batch["source_start"],
             batch["source_end"],
-            received,
+            received.cast(TIMESTAMP),
             batch["key"],
             batch["value"],
             batch["headers"],

@@ -30,7 +30,9 @@ class CurrentBatch:
 
 
 def current_batches(receipts: Iterable[Receipt]) -> list[CurrentBatch]:
-    """The batches of one stream, in the order in which they were applied. `receipts`: any order, any lanes."""
+    """The batches of one stream, in the order in which they were applied. `receipts`: any order, any lanes; batches whose
+    own receipt is not among them are left out.
+    """
     ordered = sorted(receipts, key=lambda r: (r.lane, r.sequence))
     originals: dict[tuple[str, int], Receipt] = {}
     latest: dict[tuple[str, int], Receipt] = {}
@@ -56,6 +58,7 @@ def current_batches(receipts: Iterable[Receipt]) -> list[CurrentBatch]:
             expired=originals[lane, sequence].arrival_hour in removed,
         )
         for (lane, sequence), now in latest.items()
+        if (lane, sequence) in originals
     ]
     return sorted(found, key=lambda batch: batch.order)
 

@@ -90,10 +90,8 @@ def _chain(stream: str, receipts: Sequence[Receipt]) -> Iterable[Finding]:
         for receipt in chain:
             where = f"receipt {lane}/{receipt.sequence} ({receipt.arrival_hour})"
             if receipt.sequence != expected:
-                missing = (
-                    f"{expected} to {receipt.sequence - 1}" if receipt.sequence > expected else "one that is there"
-                )
-                yield Finding(stream, "chain", where, f"is not the next one; missing or repeated: {missing}")
+                detail = f"is not the next one: {expected} was expected, so receipts are missing or there twice"
+                yield Finding(stream, "chain", where, detail)
             elif receipt.previous_digest != digest:
                 detail = "does not hold the digest of the receipt before it: one of them was altered"
                 yield Finding(stream, "chain", where, detail)
@@ -118,15 +116,17 @@ def _unfinished(lake: Lake, stream: str, receipts: Sequence[Receipt]) -> Iterabl
 
 
 def _spans(stream: str, receipts: Sequence[Receipt]) -> Iterable[Finding]:
-    """Per incarnation: each span starts where the one before it ended."""
+    """Per incarnation: each span starts where the one before it ended, a file's first one at 0."""
     ends: dict[tuple[str, int, str], int] = {}
+    files = any(receipt.kind == "genesis" and "files" in receipt.positions for receipt in receipts)
     for receipt in receipts:
         if receipt.kind != "batch":
             continue
         for span in receipt.spans:
             key = (span.source, span.partition, span.incarnation)
-            where = f"{span.source}/{span.partition} [{span.start}, {span.end}) of receipt {receipt.lane}/{receipt.sequence}"
-            before = ends.get(key)
+            place = f"{span.source}/{span.partition} [{span.start}, {span.end})"
+            where = f"{place} of receipt {receipt.lane}/{receipt.sequence}"
+            before = ends.get(key, 0 if files else None)
             if before is not None and span.start != before:
                 kind = "gap" if span.start > before else "overlap"
                 yield Finding(stream, "spans", where, f"{kind}: the span before it ended at {before}")
