@@ -164,13 +164,17 @@ def test_decisions_are_numbered_without_gap_and_have_their_parts():
 
 
 # Composed here, so that this file does not hold what it forbids.
-FORBIDDEN = [
-    ".".join(parts)
-    for parts in (
-        ("pypi", "org"), ("files", "pythonhosted", "org"), ("pythonhosted", "org"), ("registry", "npmjs", "org"),
-        ("conda", "anaconda", "org"), ("repo", "maven", "apache", "org"), ("crates", "io"), ("proxy", "golang", "org"),
-    )
-] + ["/".join(("", *parts)) for parts in (("work", "main"), ("work", "shared"), ("opt", "nwvenv"), ("root", ""), ("tmp", "design"))]  # fmt: skip
+HOSTS = (
+    ("pypi", "org"),
+    ("pythonhosted", "org"),
+    ("registry", "npmjs", "org"),
+    ("anaconda", "org"),
+    ("repo", "maven", "apache", "org"),
+    ("crates", "io"),
+    ("proxy", "golang", "org"),
+)
+FOLDERS = (("work", "main"), ("work", "shared"), ("opt", "nwvenv"), ("root", ""), ("tmp", "design"))
+FORBIDDEN = [".".join(parts) for parts in HOSTS] + ["/".join(("", *parts)) for parts in FOLDERS]
 
 
 def test_no_file_names_a_package_registry_or_a_path_of_a_developers_machine():
