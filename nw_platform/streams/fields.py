@@ -17,6 +17,7 @@ from nw_platform.streams.strict import Text
 ColumnType = Literal["string", "int32", "int64", "float64", "bool", "timestamp", "date"]
 
 _FILLABLE_TYPES: Final = dict.fromkeys(FILLABLE_COLUMNS, "string") | {"pid": "int32", "seq": "int64"}
+_DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
 FIRST_YEAR: Final = 1970
 LAST_YEAR: Final = 2262
 
@@ -58,14 +59,15 @@ def _encoding(name: str) -> str:
 
 
 def _day(value: object) -> object:
-    if isinstance(value, str):
+    day = value
+    if isinstance(value, str) and _DAY.match(value):
         try:
-            value = date.fromisoformat(value)
+            day = date.fromisoformat(value)
         except ValueError:
-            raise refusal("a day like 2024-01-01") from None
-    if type(value) is not date or not FIRST_YEAR <= value.year <= LAST_YEAR:
+            day = None
+    if type(day) is not date or not FIRST_YEAR <= day.year <= LAST_YEAR:
         raise refusal(f"a day like 2024-01-01, from {FIRST_YEAR} to {LAST_YEAR}")
-    return value
+    return day
 
 
 def _topics(value: object) -> object:
