@@ -25,14 +25,16 @@ WHOLE = {
     "a type that is none": (
         stream("columns: {status: int}"),
         (
-            "nw.yaml:1: streams.web.columns.status: found 'int'; allowed: string, int32, int64, float64, bool, timestamp,"
+            "nw.yaml:1: streams.web.columns.status: found 'int';"
+            " allowed: string, int32, int64, float64, bool, timestamp,"
             " date; did you mean 'int32'?"
         ),
     ),
     "a format that is none": (
         stream("format: jsno"),
         (
-            "nw.yaml:1: streams.web.format: found 'jsno'; allowed: auto, json, combined, log4j, syslog, csv, regex, lines;"
+            "nw.yaml:1: streams.web.format: found 'jsno';"
+            " allowed: auto, json, combined, log4j, syslog, csv, regex, lines;"
             " did you mean 'json'?"
         ),
     ),
@@ -62,7 +64,8 @@ WHOLE = {
     "a duration where never is allowed too": (
         stream("late_after: soon"),
         (
-            "nw.yaml:1: streams.web.late_after: found 'soon'; allowed: a number and a unit (s, m, h, d) like 90s, 15m, 24h"
+            "nw.yaml:1: streams.web.late_after: found 'soon';"
+            " allowed: a number and a unit (s, m, h, d) like 90s, 15m, 24h"
             " or 30d, or never"
         ),
     ),
@@ -76,14 +79,16 @@ WHOLE = {
             "streams: {web: {path: x}}"
         ),
         (
-            "nw.yaml:1: sources.k.options.sasl.password: found the unknown scheme 'valut:'; allowed: a reference: env:NAME,"
+            "nw.yaml:1: sources.k.options.sasl.password: found the unknown scheme 'valut:';"
+            " allowed: a reference: env:NAME,"
             " file:PATH or vault:PATH#KEY; did you mean 'vault:'?"
         ),
     ),
     "an expectation of an unknown kind": (
         stream("expect: [{kind: volum, min_lines: 1}]"),
         (
-            "nw.yaml:1: streams.web.expect[0].kind: found 'volum'; allowed: heartbeat, volume, file, rate, balance, values,"
+            "nw.yaml:1: streams.web.expect[0].kind: found 'volum';"
+            " allowed: heartbeat, volume, file, rate, balance, values,"
             " error_rate, late; did you mean 'volume'?"
         ),
     ),
