@@ -49,6 +49,8 @@ class Plan:
     spans: tuple[Span, ...] = ()
     problems: tuple[Problem, ...] = ()  # met while planning; said every time, kept by nobody
     more: bool = False  # there is certainly more after this batch
+    # Microseconds since the epoch: when something that may still change will be taken as it is; None: nothing waits.
+    settles_at: int | None = None
 
 
 @dataclass(slots=True)
@@ -61,6 +63,11 @@ class SpanReader:
     span: Span  # as planned; once `batches` is exhausted: as read (end, records, bytes, skipped_lines, state)
     header: str | None = None  # csv: the header above the span's rows
     problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def is_news(self) -> bool:
+        """Whether, once read, the span is to be in a receipt: it moved, or what stopped it is to be remembered."""
+        return self.span.end > self.span.start or bool(self.problems)
 
 
 class Source(Protocol):
@@ -89,8 +96,11 @@ class Source(Protocol):
             SourceError: the bytes are not there any more, or are others than recorded.
         """
 
-    def positions(self) -> dict[str, Any]:
-        """Positions of the whole lane as they go into a receipt: small, whatever the number of files."""
+    def positions(self, spans: Sequence[Span] = ()) -> dict[str, Any]:
+        """Positions of the whole lane, once `spans` (as read) are in too: what goes into their receipt.
+
+        Small, whatever the number of files or partitions.
+        """
 
     def close(self) -> None:
         """Release connections. May be called twice."""

@@ -1,0 +1,211 @@
+"""What is known of every file content that was ever read: a fold over the spans of the lane's receipts.
+
+A folded ledger is also kept in a hint file, so that a new process does not have to fold 100,000 spans. Nothing
+depends on that file: it may be gone, damaged or of another time, and only costs time then.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final, Self
+
+import xxhash
+
+from nw_platform.record.spans import Receipt, Span
+from nw_platform.sources.landing.files import Stamp
+from nw_platform.sources.landing.fingerprint import Mark
+
+_LAYOUT: Final = 1  # of the hint file
+
+
+@dataclass(slots=True, eq=False)
+class Content:
+    """One content of one name. What is below `settles_at` included is a hint: not in receipts, found out again."""
+
+    name: str  # it was first read under
+    generation: int
+    incarnation: str
+    path: str  # where it was last
+    stamp: Stamp
+    end: int  # read up to here, in unpacked bytes
+    head: tuple[int, str]  # length and hash of its first bytes
+    mark: Mark | None  # its fingerprint at `end`; None where that is 0 or was too costly
+    codec: str | None
+    exhausted: bool  # packed: the end was seen
+    header: str | None
+    damage: tuple[int, str] | None  # position and reason; holds while the stamp is the same
+    seen: int  # when the stamp was first seen, microseconds
+    idle: bool = False  # what is unread holds no whole record yet
+    settles_at: int | None = None  # ... but will then, if the stamp stays
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What spans name it by."""
+        return (self.name, self.generation)
+
+    def is_unread(self) -> bool:
+        """Whether there is certainly or possibly more of it."""
+        if self.damage is not None:
+            return False
+        return self.end < self.stamp.size if self.codec is None else not self.exhausted
+
+    def see(self, path: str, stamp: Stamp, now: int) -> None:
+        """It is at this path with this stamp now."""
+        self.path = path
+        if stamp != self.stamp:
+            self.stamp = stamp
+            self.damage = None
+            self.exhausted = False
+            self.seen = now
+        self.idle = False
+        self.settles_at = None
+
+
+class Ledger:
+    """All contents of one lane."""
+
+    def __init__(self) -> None:
+        self.contents: dict[tuple[str, int], Content] = {}
+        self.generations: dict[str, int] = {}  # name -> the next generation's number
+        self.by_path: dict[str, Content] = {}  # the newest content that was at a path
+        # Hint: files of no known content that have no whole record, and when they will have if they stay as they are.
+        self.nothing_in: dict[str, tuple[Stamp, int | None]] = {}
+        self.bytes = 0
+        self.records = 0
+        self.digest = ""
+        self.sequence = -1  # of the last receipt that is in
+        self.receipt = ""  # its digest
+
+    def fold(self, receipt: Receipt) -> None:
+        """Take in the spans of one more receipt."""
+        if receipt.kind == "batch":
+            for span in receipt.spans:
+                self._fold_span(span, receipt.planned_time)
+        self.sequence, self.receipt = receipt.sequence, receipt.self_digest()
+
+    def positions(self, spans: Sequence[Span] = ()) -> dict[str, Any]:
+        """Totals over the contents, once `spans` are read too, and a digest of all that was read, in order."""
+        digest = self.digest
+        for span in spans:
+            digest = _chained(digest, span)
+        added = {(span.source, span.partition) for span in spans} - self.contents.keys()
+        return {
+            "files": len(self.contents) + len(added),
+            "bytes": self.bytes + sum(span.end - span.start for span in spans),
+            "digest": digest,
+        }
+
+    def move(self, content: Content, path: str, stamp: Stamp, now: int) -> None:
+        """A content was found at another path, or with another stamp."""
+        if self.by_path.get(content.path) is content:
+            del self.by_path[content.path]
+        content.see(path, stamp, now)
+        self.by_path[path] = content
+
+    def save(self, path: Path) -> None:
+        """Write the hint file. Does nothing where that is not possible: it is a hint."""
+        lines = {
+            "layout": _LAYOUT,
+            "sequence": self.sequence,
+            "receipt": self.receipt,
+            "bytes": self.bytes,
+            "records": self.records,
+            "digest": self.digest,
+            "paths": {path: content.key for path, content in self.by_path.items() if content.name != path},
+            "nothing_in": self.nothing_in,
+            "contents": [[getattr(content, name) for name in _COLUMNS] for content in self.contents.values()],
+        }
+        text = json.dumps(lines, separators=(",", ":")).encode()
+        beside = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            beside.write_bytes(xxhash.xxh3_128_hexdigest(text).encode() + b"\n" + text)
+            os.replace(beside, path)  # noqa: PTH105  (the same, and readers see the old file or the new one)
+        except OSError:
+            beside.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: Path) -> Self | None:
+        """The ledger in a hint file; None where it is missing, damaged or of another layout."""
+        try:
+            checksum, _, text = path.read_bytes().partition(b"\n")
+        except OSError:
+            return None
+        if checksum.decode(errors="replace") != xxhash.xxh3_128_hexdigest(text):
+            return None
+        data = json.loads(text)
+        if data["layout"] != _LAYOUT:
+            return None
+        ledger = cls()
+        ledger.sequence, ledger.receipt = data["sequence"], data["receipt"]
+        ledger.bytes, ledger.records, ledger.digest = data["bytes"], data["records"], data["digest"]
+        ledger.nothing_in = {name: (Stamp(*stamp), at) for name, (stamp, at) in data["nothing_in"].items()}
+        ledger._fill(data["contents"])
+        for name, (source, generation) in data["paths"].items():
+            ledger.by_path[name] = ledger.contents[source, generation]
+        return ledger
+
+    def _fill(self, rows: Iterable[list[Any]]) -> None:
+        for row in rows:
+            row[_STAMP] = Stamp(*row[_STAMP])
+            row[_HEAD] = tuple(row[_HEAD])
+            row[_MARK] = Mark(*row[_MARK]) if row[_MARK] else None
+            row[_DAMAGE] = tuple(row[_DAMAGE]) if row[_DAMAGE] else None
+            content = Content(*row)
+            self.contents[content.name, content.generation] = content
+            self.generations[content.name] = max(content.generation + 1, self.generations.get(content.name, 0))
+            self.by_path[content.path] = content
+
+    def _fold_span(self, span: Span, planned: int) -> None:
+        state = span.state
+        stamp = Stamp(*state["stamp"])
+        content = self.contents.get((span.source, span.partition))
+        damage = (state["damaged"][0], state["damaged"][1]) if state.get("damaged") else None
+        mark = Mark(*state["mark"]) if state.get("mark") else None
+        if content is None:
+            content = Content(
+                name=span.source,
+                generation=span.partition,
+                incarnation=span.incarnation,
+                path=state["path"],
+                stamp=stamp,
+                end=span.end,
+                head=(state["head"][0], state["head"][1]),
+                mark=mark,
+                codec=state.get("codec"),
+                exhausted=bool(state.get("exhausted")),
+                header=state.get("header"),
+                damage=damage,
+                seen=planned,
+            )
+            self.contents[content.key] = content
+            self.generations[span.source] = max(span.partition + 1, self.generations.get(span.source, 0))
+            self.by_path[content.path] = content
+        else:
+            self.move(content, state["path"], stamp, content.seen)
+            content.end, content.mark = span.end, mark
+            content.head = (state["head"][0], state["head"][1])
+            content.exhausted, content.codec = bool(state.get("exhausted")), state.get("codec")
+            content.header, content.damage = state.get("header"), damage
+        self.nothing_in.pop(content.path, None)
+        self.bytes += span.end - span.start
+        self.records += span.records
+        self.digest = _chained(self.digest, span)
+
+
+_COLUMNS: Final = tuple(f.name for f in fields(Content))
+_STAMP: Final = _COLUMNS.index("stamp")
+_HEAD: Final = _COLUMNS.index("head")
+_MARK: Final = _COLUMNS.index("mark")
+_DAMAGE: Final = _COLUMNS.index("damage")
+
+
+def _chained(digest: str, span: Span) -> str:
+    """The digest of everything read so far, after one more span."""
+    what = json.dumps([digest, span.source, span.partition, span.start, span.end, span.state.get("range", "")])
+    return xxhash.xxh3_128_hexdigest(what.encode())

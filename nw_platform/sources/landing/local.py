@@ -1,0 +1,139 @@
+"""The local file system, listed by `os.scandir`: 100,000 files cost a fraction of a second."""
+
+from __future__ import annotations
+
+import os
+import stat as modes
+
+from nw_platform.errors import SourceError
+from nw_platform.sources.contract import Problem
+from nw_platform.sources.landing.files import (
+    GuardedFile,
+    Listing,
+    RawFile,
+    Stamp,
+    guarded,
+    no_file,
+    reason_of,
+    unreadable,
+)
+from nw_platform.sources.landing.globs import Glob, States, is_ready
+
+
+class LocalFiles:
+    """Files below a root, or anywhere where the root is empty. Paths are text here, as on every file system."""
+
+    local = True
+
+    def __init__(self, root: str) -> None:
+        self._root = root.rstrip("/")
+
+    def listing(self, glob: Glob) -> Listing:
+        """See Files."""
+        base = self._full(glob.base)
+        # A folder inside the landing zone may come later; the zone itself must be there.
+        zone = self._root or base
+        try:
+            os.scandir(zone).close()
+        except OSError as error:
+            raise SourceError(f"{zone} cannot be listed: {reason_of(error)}; create it or correct the stream") from None
+        walk = _Walk(glob)
+        if os.path.lexists(base):
+            walk.folder(base, f"{glob.base.rstrip('/')}/" if glob.base else "", glob.start(), frozenset())
+            walk.drop_second_names()
+        return walk.listing
+
+    def stat(self, path: str) -> Stamp:
+        """See Files."""
+        return guarded(path, lambda: _stamp(os.stat(self._full(path))))  # noqa: PTH116  (a path is text)
+
+    def open(self, path: str) -> RawFile:
+        """See Files."""
+        full = self._full(path)
+        return GuardedFile(path, guarded(path, lambda: open(full, "rb", buffering=0)))  # noqa: PTH123  (a path is text)
+
+    def _full(self, path: str) -> str:
+        return path if path.startswith("/") else f"{self._root}/{path}".rstrip("/")
+
+
+class _Walk:
+    """One listing in the making."""
+
+    def __init__(self, glob: Glob) -> None:
+        self.listing = Listing()
+        self._glob = glob
+        self._links: list[tuple[str, int]] = []  # path, inode of what it leads to
+
+    def folder(self, folder: str, prefix: str, states: States, above: frozenset[tuple[int, int]]) -> None:
+        """List a folder and those below; `above` are the folders that it is in."""
+        try:
+            with os.scandir(folder) as entries:
+                found = list(entries)
+        except OSError as error:
+            self.listing.problems.append(unreadable(prefix.rstrip("/"), error))
+            return
+        for entry in found:
+            if not is_ready(entry.name):
+                continue
+            accepted = self._glob.accepts(states, entry.name)
+            try:
+                if not entry.name.isascii() and not _is_text(entry.name):
+                    self._refuse_name(prefix, entry.name)
+                elif entry.is_file():
+                    self._file(entry, prefix + entry.name, accepted=accepted)
+                elif entry.is_dir():
+                    self._enter(entry, prefix, states, above)
+                elif accepted:
+                    self.listing.problems.append(
+                        no_file(prefix + entry.name, "no file (a link to nothing, a pipe, a device?)")
+                    )
+            except OSError as error:
+                if accepted:
+                    self.listing.problems.append(unreadable(prefix + entry.name, error))
+
+    def drop_second_names(self) -> None:
+        """A symbolic link to a file that is listed anyway is the same file."""
+        if not self._links:
+            return
+        linked = {path for path, _ in self._links}
+        real = {stamp.tag for path, stamp in self.listing.files.items() if path not in linked}
+        for path, inode in self._links:
+            if inode in real:
+                del self.listing.files[path]
+
+    def _file(self, entry: os.DirEntry[str], path: str, *, accepted: bool) -> None:
+        if not accepted:
+            self.listing.others.append(path)
+            return
+        status = entry.stat()
+        self.listing.files[path] = Stamp(status.st_size, status.st_mtime_ns, status.st_ino)
+        if entry.is_symlink():
+            self._links.append((path, status.st_ino))
+
+    def _enter(self, entry: os.DirEntry[str], prefix: str, states: States, above: frozenset[tuple[int, int]]) -> None:
+        if self._glob.names_it(states, entry.name):
+            self.listing.problems.append(no_file(prefix + entry.name, "a folder"))
+        inside = self._glob.enter(states, entry.name)
+        if inside:
+            status = entry.stat()
+            identity = (status.st_dev, status.st_ino)
+            if identity not in above:  # a link to a folder above would never end
+                self.folder(entry.path, f"{prefix}{entry.name}/", inside, above | {identity})
+
+    def _refuse_name(self, prefix: str, name: str) -> None:
+        shown = prefix + name.encode(errors="surrogateescape").decode(errors="replace")
+        self.listing.problems.append(Problem("unreadable", shown, 0, f"{shown}: its name is not UTF-8; rename it"))
+
+
+def _stamp(status: os.stat_result) -> Stamp:
+    if not modes.S_ISREG(status.st_mode):
+        raise FileNotFoundError("it is no file")
+    return Stamp(status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,196 @@
+"""A source in memory: topics with partitions, as a broker has them. For tests and trials; it keeps every promise.
+
+log = memory_log("mine")
+log.append("events", [b"one", b"two"], partition=0, time=1_700_000_000_000_000)
+source = MemorySource(log, "events")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import Any, Final
+
+import pyarrow as pa
+
+from nw_platform.errors import SourceError
+from nw_platform.record.envelope import RAW_SCHEMA, TIMESTAMP
+from nw_platform.record.spans import Receipt, Span
+from nw_platform.sources.contract import Budget, Plan, Problem, SpanReader
+
+_SCHEMA: Final = pa.schema(
+    [RAW_SCHEMA.field(name) for name in ("value", "key", "headers", "source_start", "source_end", "received_time")]
+)
+_SLICE: Final = 20_000  # records in one RecordBatch
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    value: bytes
+    key: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+    time: int
+
+    @property
+    def size(self) -> int:
+        return len(self.value) + len(self.key or b"")
+
+
+@dataclass(slots=True)
+class _Partition:
+    first: int = 0  # offset of records[0]
+    records: list[_Record] = field(default_factory=list)
+
+    @property
+    def end(self) -> int:
+        return self.first + len(self.records)
+
+
+class MemoryLog:
+    """Topics in memory. An incarnation of a topic lasts until it is deleted."""
+
+    def __init__(self) -> None:
+        self._topics: dict[str, dict[int, _Partition]] = {}
+        self._incarnations: dict[str, str] = {}
+        self._numbers = count(1)
+        self.reachable = True  # set False, and every call of a source fails
+
+    def append(
+        self,
+        topic: str,
+        values: Sequence[bytes],
+        *,
+        partition: int = 0,
+        time: int = 0,
+        keys: Sequence[bytes | None] | None = None,
+        headers: Mapping[str, bytes] | None = None,
+    ) -> int:
+        """Append records, all of one time (microseconds since the epoch); returns the offset of the first."""
+        self._incarnations.setdefault(topic, f"{next(self._numbers):016x}")
+        into = self._topics.setdefault(topic, {}).setdefault(partition, _Partition())
+        start = into.end
+        pairs = tuple((headers or {}).items())
+        for number, value in enumerate(values):
+            into.records.append(_Record(value, keys[number] if keys else None, pairs, time))
+        return start
+
+    def trim(self, topic: str, partition: int, before: int) -> None:
+        """Forget records with offsets below `before`, as retention does."""
+        part = self._topics[topic][partition]
+        part.records = part.records[max(0, before - part.first) :]
+        part.first = max(part.first, before)
+
+    def delete(self, topic: str) -> None:
+        """Delete a topic; made again it is another one."""
+        self._topics.pop(topic, None)
+        self._incarnations.pop(topic, None)
+
+    def partitions(self, topic: str) -> tuple[str, dict[int, _Partition]]:
+        """The topic's incarnation and its partitions.
+
+        Raises:
+            SourceError: the log is not `reachable`.
+        """
+        if not self.reachable:
+            raise SourceError("the memory log is not reachable: set `reachable` again")
+        return self._incarnations.get(topic, ""), self._topics.get(topic, {})
+
+
+_LOGS: Final[dict[str, MemoryLog]] = {}
+
+
+def memory_log(name: str) -> MemoryLog:
+    """The log of this name, one for the whole process."""
+    return _LOGS.setdefault(name, MemoryLog())
+
+
+class MemorySource:
+    """One topic of a memory log. Positions: `{incarnation: {partition: next offset}}`."""
+
+    def __init__(self, log: MemoryLog, topic: str) -> None:
+        self._log = log
+        self._topic = topic
+        self._positions: dict[str, dict[str, int]] = {}
+
+    def genesis(self, now: int) -> dict[str, Any]:
+        """The first offsets that are still there."""
+        del now
+        incarnation, partitions = self._log.partitions(self._topic)
+        return {incarnation: {str(n): p.first for n, p in sorted(partitions.items())}} if incarnation else {}
+
+    def restore(self, receipts: Sequence[Receipt]) -> None:
+        """See Source."""
+        self._positions = {}
+        for receipt in receipts:
+            self.advance(receipt)
+
+    def advance(self, receipt: Receipt) -> None:
+        """See Source."""
+        if receipt.kind in ("genesis", "batch"):
+            self._positions = {topic: dict(offsets) for topic, offsets in receipt.positions.items()}
+
+    def plan(self, now: int, budget: Budget) -> Plan:
+        """See Source."""
+        del now
+        incarnation, partitions = self._log.partitions(self._topic)
+        known = self._positions.get(incarnation, {})
+        spans: list[Span] = []
+        problems: list[Problem] = []
+        records, size, more = budget.records, budget.bytes, False
+        for number, partition in sorted(partitions.items()):
+            wanted = known.get(str(number), 0)
+            start = max(wanted, partition.first)
+            if wanted < partition.first:
+                reason = f"{self._topic}/{number}: offsets {wanted} to {start} were deleted before they were read"
+                problems.append(Problem("lost", self._topic, wanted, f"{reason}; keep them longer"))
+            end = start
+            while end < partition.end and records > 0 and size > 0:
+                size -= partition.records[end - partition.first].size
+                records -= 1
+                end += 1
+            more = more or end < partition.end
+            if end > start and len(spans) < budget.spans:
+                spans.append(Span(self._topic, number, start, end, incarnation))
+        return Plan(tuple(spans), tuple(problems), more)
+
+    def read(self, span: Span, make_framer: Callable[[str | None, int], Any]) -> SpanReader:
+        """See Source. Records need no framing."""
+        del make_framer
+        incarnation, partitions = self._log.partitions(span.source)
+        partition = partitions.get(span.partition, _Partition())
+        if incarnation != span.incarnation or span.start < partition.first or span.end > partition.end:
+            raise SourceError(f"{span.source}/{span.partition}: offsets {span.start} to {span.end} are gone")
+        found = partition.records[span.start - partition.first : span.end - partition.first]
+        reader = SpanReader(iter(()), span)
+        reader.batches = _batches(reader, found)
+        return reader
+
+    def positions(self, spans: Sequence[Span] = ()) -> dict[str, Any]:
+        """See Source."""
+        positions = {topic: dict(offsets) for topic, offsets in self._positions.items()}
+        for span in spans:
+            positions.setdefault(span.incarnation, {})[str(span.partition)] = span.end
+        return positions
+
+    def close(self) -> None:
+        """See Source."""
+
+
+def _batches(reader: SpanReader, records: Sequence[_Record]) -> Iterator[pa.RecordBatch]:
+    span = reader.span
+    for at in range(0, len(records), _SLICE):
+        part = records[at : at + _SLICE]
+        start = span.start + at
+        yield pa.RecordBatch.from_arrays(
+            [
+                pa.array([record.value for record in part], pa.binary()),
+                pa.array([record.key for record in part], pa.binary()),
+                pa.array([record.headers or None for record in part], _SCHEMA.field("headers").type),
+                pa.array(range(start, start + len(part)), pa.int64()),
+                pa.array(range(start + 1, start + len(part) + 1), pa.int64()),
+                pa.array([record.time for record in part], TIMESTAMP),
+            ],
+            schema=_SCHEMA,
+        )
+    reader.span = replace(span, records=len(records), bytes=sum(record.size for record in records))

@@ -1,0 +1,47 @@
+"""Sources by kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nw_platform.errors import ConfigError
+from nw_platform.sources.contract import Source
+from nw_platform.sources.landing import LandingSource
+from nw_platform.sources.memory import MemorySource, memory_log
+
+KINDS = ("landing", "memory")
+
+
+def open_source(
+    kind: str,
+    *,
+    url: str | None = None,
+    path: str | None = None,
+    topic: str | None = None,
+    growing: bool = False,
+    cache: Path | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Source:
+    """One stream's view of a source. Opens no connection yet.
+
+    Args:
+        kind: one of KINDS.
+        url: where the source is; landing: None means local files named by absolute paths; memory: the log's name.
+        path: landing: the glob.
+        topic: memory: the topic.
+        growing: landing: files may still be written to.
+        cache: a hint file of this stream's own, or None.
+        options: of the source's client.
+
+    Raises:
+        ConfigError: there is no such kind, or something it needs was not given.
+    """
+    if kind == "landing":
+        if not path:
+            raise ConfigError('a stream of a landing source needs a path, as in: path: "access/*.log*"')
+        return LandingSource(url=url, path=path, growing=growing, cache=cache, options=options)
+    if kind == "memory":
+        return MemorySource(memory_log(url or ""), topic or path or "")
+    raise ConfigError(f"there is no source of kind {kind!r}; known: {', '.join(KINDS)}")
