@@ -139,7 +139,7 @@ class Pipeline:
             now,
             kind="batch",
             spans=spans,
-            positions=self.source.positions(),
+            positions=self.source.positions(spans),
             records=sum(s.records for s in spans),
             bytes=sum(s.bytes for s in spans),
             skipped_lines=sum(s.skipped_lines for s in spans),

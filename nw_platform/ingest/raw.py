@@ -112,7 +112,8 @@ def read_spans(
             problems.append(Problem("unreadable", span.source, span.start, str(error)))
             continue
         problems.extend(reader.problems)
-        done.append(reader.span)
+        if reader.is_news:
+            done.append(reader.span)
     return tuple(done), digest.hexdigest(), problems
 
 
