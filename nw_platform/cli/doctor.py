@@ -175,7 +175,7 @@ def check_sources(settings: Settings, timeout_s: float) -> Iterator[Diagnosis]:
         elif not probe.files:
             yield Diagnosis(what, "warn", "nothing there yet", f"look whether files should match {probe.where}")
         else:
-            yield Diagnosis(what, "ok", f"{probe.files} files, format {probe.format}")
+            yield Diagnosis(what, "ok", f"files: {probe.files:,}, format: {probe.format}")
 
 
 def _reach_lake(url: str) -> Diagnosis:

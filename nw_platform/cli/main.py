@@ -10,7 +10,7 @@ import importlib
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NoReturn, Protocol, cast
 
 from nw_platform.cli.output import Output
@@ -133,42 +133,45 @@ def load_command(name: str) -> Command:
 
 def _run(arguments: list[str], out: Output) -> int:
     name = next((word for word in _without_global_values(arguments) if not word.startswith("-")), None)
-    parser = _parser(name)
-    if name is None:
-        if "--version" not in arguments and not {"-h", "--help"} & set(arguments):
-            print(parser.format_help(), file=sys.stderr, end="")
-            raise UsageError("which command? see the list above")
-    elif name not in COMMANDS:
-        raise UsageError(_unknown(name))
+    if name is not None and name not in COMMANDS:
+        raise UsageError(f"there is no command {name!r}{_nearest(name, COMMANDS)}; see `nw --help`")
+    parser, command = _parsers(name)
     try:
-        args = parser.parse_args(arguments)
+        args, unknown = parser.parse_known_args(arguments)
     except SystemExit as done:  # --help and --version
         return int(done.code or 0)
+    if command is None:
+        out.note(parser.format_help())
+        raise UsageError("which command? they are listed above")
+    if unknown:
+        flags = [flag for action in command._actions for flag in action.option_strings]  # noqa: SLF001  (no other way)
+        what = "option" if unknown[0].startswith("-") else "argument"
+        raise UsageError(f"unknown {what} {unknown[0]!r}{_nearest(unknown[0], flags)}; see `{command.prog} --help`")
     out.as_json, out.debug = bool(args.json), bool(args.debug)
     code = load_command(args.command).run(args, out)
     out.stdout.flush()
     return code
 
 
-def _parser(name: str | None) -> argparse.ArgumentParser:
-    """The parser with the one subcommand `name` in full, the others by name only."""
-    flags = _global_flags(suppress=False)
+def _parsers(name: str | None) -> tuple[_Parser, _Parser | None]:
+    """The parser, with the one subcommand `name` in full and the others by name only; and the subcommand's own."""
     parser = _Parser(
         prog="nw",
         description=_DESCRIPTION,
         epilog=f"example:\n  {_EXAMPLE}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[flags],
+        parents=[_global_flags(suppress=False)],
         allow_abbrev=False,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    chosen = None
     for command, summary in SUMMARIES.items():
         if command != name:
             commands.add_parser(command, help=summary, add_help=False)
             continue
         module = load_command(command)
-        sub = commands.add_parser(
+        chosen = commands.add_parser(
             command,
             help=summary,
             description=module.HELP,
@@ -177,8 +180,8 @@ def _parser(name: str | None) -> argparse.ArgumentParser:
             parents=[_global_flags(suppress=True)],
             allow_abbrev=False,
         )
-        module.configure(sub)
-    return parser
+        module.configure(chosen)
+    return parser, chosen
 
 
 def _global_flags(*, suppress: bool) -> _Parser:
@@ -211,11 +214,11 @@ def _without_global_values(arguments: list[str]) -> list[str]:
     return kept
 
 
-def _unknown(name: str) -> str:
+def _nearest(word: str, words: Iterable[str]) -> str:
     import difflib  # noqa: PLC0415  (only needed for an error)
 
-    near = difflib.get_close_matches(name, COMMANDS, n=1)
-    return f"there is no command {name!r}; " + (f"did you mean `nw {near[0]}`?" if near else "see `nw --help`")
+    near = difflib.get_close_matches(word, list(words), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _fail(out: Output, message: str, code: int) -> int:

@@ -65,6 +65,7 @@ def _look(stream: StreamDecl, probe: Probe, now: int) -> list[str]:
         stream.source.kind,
         url=stream.source.url,
         path=stream.path,
+        topic=stream.topics[0] if stream.topics else None,
         growing=stream.growing,
         cache=None,
         options=stream.source.resolved_options(),

@@ -25,10 +25,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, out: Output) -> int:
     """Delete what has expired, and print it."""
     settings = load(args.config)
-    with Session(settings) as session:
-        gone = expire(session, clock(), dry_run=args.dry_run)
-    if gone or out.as_json:
-        out.result([asdict(expired) for expired in gone])
+    with Session(settings) as session, out.progress(None, "retention") as bar:
+        looked_at = expire(session, clock(), dry_run=args.dry_run, progress=bar.report)
+    gone = [one for one in looked_at if one.raw_hours or one.logs_hours or one.deleted_files]
+    if out.as_json:
+        out.result([asdict(one) for one in gone])
+    elif gone:
+        out.result(
+            [{**asdict(one), "raw_hours": len(one.raw_hours), "logs_hours": len(one.logs_hours)} for one in gone]
+        )
     else:
         out.result("nothing has expired")
     if args.dry_run:

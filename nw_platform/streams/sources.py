@@ -69,7 +69,7 @@ class SourceEntry(Part):
         for key in ("url", "bootstrap"):
             if key == needs and getattr(self, key) is None:
                 raise refusal(f"a {self.kind} source with `{key}`, which is missing")
-            if key != needs and getattr(self, key) is not None:
+            if key != needs and getattr(self, key) is not None and self.kind != "memory":
                 raise refusal(f"a {self.kind} source without `{key}`" + (f", but with `{needs}`" if needs else ""))
         return self
 
