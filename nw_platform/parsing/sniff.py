@@ -17,7 +17,7 @@ from nw_platform.parsing.contract import ParseOptions
 from nw_platform.parsing.csv import header_names
 from nw_platform.parsing.csv_fields import split
 from nw_platform.parsing.framing import make_framer
-from nw_platform.parsing.log4j_layout import DEFAULT_LAYOUT
+from nw_platform.parsing.log4j_layout import DEFAULT_LAYOUT, compile_layout
 from nw_platform.parsing.registry import make_format
 from nw_platform.record.envelope import SEVERITIES, TIMESTAMP
 from nw_platform.record.hours import hour_start
@@ -73,7 +73,8 @@ def sniff(sample: bytes) -> tuple[str, dict[str, Any]]:
         return "combined", {}
     for layout in LAYOUTS:
         options = {} if layout == DEFAULT_LAYOUT else {"layout": layout}
-        if _fits("log4j", options, text):
+        starts = re.compile(compile_layout(layout).start.encode())
+        if any(starts.match(line) for line in lines) and _fits("log4j", options, text):
             return "log4j", options
     if _fits("syslog", {}, text):
         return "syslog", {}
