@@ -17,7 +17,6 @@ from nw_platform.settings import Settings
 from nw_platform.sources.contract import Budget, Source
 from nw_platform.sources.registry import open_source
 from nw_platform.streams.declaration import StreamDecl
-from nw_platform.streams.secrets import Secret
 from nw_platform.streams.sniffing import resolve_format
 
 
@@ -86,7 +85,7 @@ class Session:
                 path=declared.path,
                 growing=declared.growing,
                 cache=self.settings.work / "landing" / f"{declared.name}.hint",
-                options=source_options(declared),
+                options=declared.source.resolved_options(),
             )
         return self._sources[declared.name]
 
@@ -100,16 +99,6 @@ class Session:
                 return declared.with_changes(**receipt.detail["format"])
         sample = first_bytes(source)
         return resolve_format(declared, sample, sniff) if sample else None
-
-
-def source_options(declared: StreamDecl) -> dict[str, Any]:
-    """The options of a stream's source, secrets resolved: as late as this, and kept nowhere else.
-
-    Raises:
-        ConfigError: a secret cannot be resolved.
-    """
-    given = declared.source.options.items()
-    return {key: value.resolve() if isinstance(value, Secret) else value for key, value in given}
 
 
 def _sniffed(resolved: StreamDecl) -> dict[str, Any]:
