@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from nw_platform.errors import LakeError, UsageError
+from nw_platform.ingest.completeness import hour_balances
 from nw_platform.lake.store import Lake
 from nw_platform.reports.plan import Incomplete, plan_build, write_manifest
 from nw_platform.reports.relations import StepPlan
@@ -51,7 +52,8 @@ def build(
         first: first hour of a range that is built whether it changed or not.
         last: the hour after that range.
         now: microseconds since the epoch; decides what retention has expired.
-        incomplete: stream -> hours whose logs are not whole; these are refused and named in the result.
+        incomplete: stream -> hours whose logs are not whole; these are refused and named in the result. None: judged
+            by receipts (ingest/completeness.py).
         progress: called before each step.
 
     Raises:
@@ -62,7 +64,13 @@ def build(
         if table not in REPORT_TABLES:
             raise UsageError(f"there is no report table {table!r}; the tables are {', '.join(REPORT_TABLES)}")
     plan = plan_build(
-        lake, settings, now=now, first=first, last=last, incomplete=incomplete, everything=bool(tables) and first is None
+        lake,
+        settings,
+        now=now,
+        first=first,
+        last=last,
+        incomplete=incomplete or (lambda stream: incomplete_hours(lake, stream)),
+        everything=bool(tables) and first is None,
     )
     report = BuildReport(refused=list(plan.refused))
     for index, step in enumerate(plan.steps):
@@ -77,6 +85,11 @@ def build(
     if tables is None:
         write_manifest(lake.reports_root, plan.tokens)
     return report
+
+
+def incomplete_hours(lake: Lake, stream: str) -> set[str]:
+    """The hours of a stream for which raw = logs + duplicates does not hold."""
+    return {hour for hour, balance in hour_balances(lake, stream).items() if not balance.whole}
 
 
 def project_dir() -> Path:

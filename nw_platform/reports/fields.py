@@ -45,8 +45,10 @@ NUMERIC: Final = ("int32", "int64", "float64", "integer", "number")
 MAX_DEPTH: Final = 32  # of nested JSON; what lies deeper counts as one value of type object or array
 MAX_VALUE: Final = 256  # characters; of a longer value the first 220 and a hash are kept
 
-_SECRET: Final = (
-    r"passw|passphrase|\bpwd\b|secret|token|authori[sz]ation|api[_-]?key|access[_-]?key|private[_-]?key|credential|cookie"
+# Keys whose values are hashed.
+_HIDDEN_KEYS: Final = (
+    r"passw|passphrase|\bpwd\b|secret|token|authori[sz]ation|credential|cookie"
+    r"|api[_-]?key|access[_-]?key|private[_-]?key"
 )
 _BLANKS: Final = "chr(32)||chr(9)||chr(10)||chr(11)||chr(12)||chr(13)"
 
@@ -63,7 +65,7 @@ class StreamColumns:
 
 def is_secret(key: str) -> bool:
     """Whether the values of a key must not be shown."""
-    return re.search(_SECRET, key, re.IGNORECASE) is not None
+    return re.search(_HIDDEN_KEYS, key, re.IGNORECASE) is not None
 
 
 def key_counts_sql(streams: list[StreamColumns]) -> str:
@@ -189,17 +191,18 @@ def _flat(stream: StreamColumns) -> str:
         CASE type WHEN 'VARCHAR' THEN 'string' WHEN 'BIGINT' THEN 'integer' WHEN 'UBIGINT' THEN 'integer'
             WHEN 'HUGEINT' THEN 'integer' WHEN 'DOUBLE' THEN 'number' ELSE lower(type) END AS type
       FROM tree
-      WHERE level > 0 AND (type NOT IN ('OBJECT', 'ARRAY') OR level = {MAX_DEPTH} OR json::VARCHAR IN ('{{}}', '[]')))"""
+      WHERE level > 0
+        AND (type NOT IN ('OBJECT', 'ARRAY') OR level = {MAX_DEPTH} OR json::VARCHAR IN ('{{}}', '[]')))"""
 
 
-def _secret_sql() -> str:
-    return f"regexp_matches(key, {literal(_SECRET)}, 'i')"
+def _hidden_sql() -> str:
+    return f"regexp_matches(key, {literal(_HIDDEN_KEYS)}, 'i')"
 
 
 def _json_keys(stream: StreamColumns) -> str:
     """A record counts once a key, also if an array repeats it: null only if it is null everywhere in the record."""
     blank = f"trim(text, {_BLANKS}) = ''"
-    numeric = f"type IN ('integer', 'number') AND NOT {_secret_sql()}"
+    numeric = f"type IN ('integer', 'number') AND NOT {_hidden_sql()}"
     return f"""SELECT {_GROUP}, {literal(stream.stream)} AS stream, host, key,
         list_sort(list_distinct(flatten(list(types)))) AS types, count(*) AS present,
         count(*) FILTER (empty = 'null') AS nulls, count(*) FILTER (empty = 'blank') AS blanks,
@@ -214,10 +217,10 @@ def _json_keys(stream: StreamColumns) -> str:
             min(length(text)) FILTER (type <> 'null' AND NOT ({blank})) AS len_min,
             max(length(text)) FILTER (type <> 'null' AND NOT ({blank})) AS len_max,
             coalesce(sum(length(text)) FILTER (type <> 'null' AND NOT ({blank})), 0) AS len_sum,
-            min(text::DOUBLE) FILTER ({numeric}) AS number_min, max(text::DOUBLE) FILTER ({numeric}) AS number_max,
-            sum(text::DOUBLE) FILTER ({numeric}) AS number_sum, count(*) FILTER ({numeric}) AS numbers,
-            min(left(text, {MAX_VALUE})) FILTER (type = 'string' AND NOT ({blank}) AND NOT {_secret_sql()}) AS text_min,
-            max(left(text, {MAX_VALUE})) FILTER (type = 'string' AND NOT ({blank}) AND NOT {_secret_sql()}) AS text_max
+            min(TRY_CAST(text AS DOUBLE)) FILTER ({numeric}) AS number_min, max(TRY_CAST(text AS DOUBLE)) FILTER ({numeric}) AS number_max,
+            sum(TRY_CAST(text AS DOUBLE)) FILTER ({numeric}) AS number_sum, count(*) FILTER ({numeric}) AS numbers,
+            min(left(text, {MAX_VALUE})) FILTER (type = 'string' AND NOT ({blank}) AND NOT {_hidden_sql()}) AS text_min,
+            max(left(text, {MAX_VALUE})) FILTER (type = 'string' AND NOT ({blank}) AND NOT {_hidden_sql()}) AS text_max
         FROM {_flat(stream)} GROUP BY record, {_GROUP}, host, key)
     GROUP BY {_GROUP}, host, key"""
 
@@ -225,7 +228,7 @@ def _json_keys(stream: StreamColumns) -> str:
 def _json_values(stream: StreamColumns) -> str:
     """`count` is the number of records that have the value, however often an array repeats it."""
     shown = (
-        f"CASE WHEN {_secret_sql()} THEN 'sha256:' || left(sha256(text), 16) "
+        f"CASE WHEN {_hidden_sql()} THEN 'sha256:' || left(sha256(text), 16) "
         f"WHEN length(text) <= {MAX_VALUE} THEN text ELSE left(text, 220) || '#' || md5(text) END"
     )
     return f"""SELECT {_GROUP}, {literal(stream.stream)} AS stream, key, {shown} AS value, count(*) AS count,

@@ -18,7 +18,9 @@ def logs(streams: Mapping[str, str]) -> str:
     """All streams, with the columns that all have. `streams`: name -> SELECT of its records."""
     columns = {c.name: c.kind for c in TABLES["logs"].columns}
     listed = ", ".join(quoted(name) for name in columns)
-    parts = [f"SELECT {listed} FROM (SELECT {literal(name)} AS stream, * FROM ({sql}))" for name, sql in streams.items()]
+    parts = [
+        f"SELECT {listed} FROM (SELECT {literal(name)} AS stream, * FROM ({sql}))" for name, sql in streams.items()
+    ]
     return " UNION ALL ".join(parts) if parts else scan_sql([], columns, ())
 
 
@@ -50,14 +52,16 @@ def host_status(streams: Mapping[str, str], now: datetime) -> str:
             AND c.minute = s.minute
         GROUP BY ALL),
     listed AS (
-        SELECT h.host, NULL::VARCHAR AS process, h.datacenter, NULL::TIMESTAMP AS first_seen, NULL::TIMESTAMP AS last_seen
+        SELECT h.host, NULL::VARCHAR AS process, h.datacenter, NULL::TIMESTAMP AS first_seen,
+            NULL::TIMESTAMP AS last_seen
         FROM nw.hosts AS h WHERE h.host NOT IN (SELECT host FROM seen))
     SELECT a.host, a.process, a.datacenter, a.first_seen, a.last_seen,
-        greatest(date_diff('second', a.last_seen, {moment}) // 60, 0)::BIGINT AS minutes_silent,
+        CASE WHEN a.last_seen IS NOT NULL THEN greatest(date_diff('second', a.last_seen, {moment}) // 60, 0) END::BIGINT
+            AS minutes_silent,
         CASE WHEN a.last_seen IS NULL THEN 'never_seen'
             WHEN {moment} - a.last_seen < INTERVAL {OK_MINUTES} MINUTE THEN 'ok'
             WHEN {moment} - a.last_seen < INTERVAL {LATE_MINUTES} MINUTE THEN 'late' ELSE 'down' END AS state,
-        b.sent, b.received, greatest(b.sent - b.received, 0) AS lost
+        b.sent, b.received, CASE WHEN b.sent IS NOT NULL THEN greatest(b.sent - b.received, 0) END AS lost
     FROM (SELECT * FROM seen UNION ALL SELECT * FROM listed) AS a
     LEFT JOIN balance AS b ON b.host = a.host AND b.process IS NOT DISTINCT FROM a.process"""
 

@@ -186,15 +186,14 @@ def _refusals(
             for hour in hours:
                 if hour <= expired and report_path(root, "int_type_counts", "hour", hour).exists():
                     refused[hour] = f"older than the retention of {name}'s logs: its reports stay as they are"
-        broken = set(incomplete(name)) if incomplete is not None and name in state.files else set()
+        concerned = not state.files.get(name, {}).keys().isdisjoint(hours)
+        broken = set(incomplete(name)) if incomplete is not None and concerned else set()
         for hour in broken & set(hours):
             refused[hour] = f"logs/{name} is not whole (raw = logs + duplicates fails): nw rebuild {name} {hour}"
     return refused
 
 
-def _steps(
-    lake: Lake, state: LogsState, hours: Sequence[str], days: Sequence[str]
-) -> tuple[list[StepPlan], list[int]]:
+def _steps(lake: Lake, state: LogsState, hours: Sequence[str], days: Sequence[str]) -> tuple[list[StepPlan], list[int]]:
     """Cut the work at ends of days; the last step also makes the weeks, the months and the whole."""
     steps: list[StepPlan] = []
     records: list[int] = []
@@ -225,9 +224,7 @@ def _steps(
     return steps, records
 
 
-def _chunks(
-    state: LogsState, hours: Sequence[str], days: Sequence[str]
-) -> Iterator[tuple[list[str], list[str], int]]:
+def _chunks(state: LogsState, hours: Sequence[str], days: Sequence[str]) -> Iterator[tuple[list[str], list[str], int]]:
     by_day: dict[str, list[str]] = {day: [] for day in days}
     for hour in hours:
         by_day[hour[:10]].append(hour)

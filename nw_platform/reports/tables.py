@@ -130,7 +130,9 @@ _REPORTS: Final = (
             *_PERIOD,
             _c("datacenter", _TEXT, "datacenter of the source"),
             _c("hosts_reporting", _BIG, "distinct hosts that wrote a record"),
-            _v("hosts_expected", _BIG, "hosts listed in the configuration for this datacenter; null if none are listed"),
+            _v(
+                "hosts_expected", _BIG, "hosts listed in the configuration for this datacenter; null if none are listed"
+            ),
             _c("log_types", _BIG, "distinct log types with a record"),
             _c("lines", _BIG, "number of records, every series"),
             _c("bytes", _BIG, "sum of `size_bytes`, every series"),
@@ -166,8 +168,8 @@ _REPORTS: Final = (
             _v(
                 "status",
                 _TEXT,
-                "`new`: never seen in an earlier period; `active`: has lines; `vanished`: has none but the period before "
-                "had; `silent`: none for longer",
+                "`new`: never seen in an earlier period; `active`: has lines; `vanished`: has none but the period "
+                "before had; `silent`: none for longer",
             ),
         ),
         GRAINS,
@@ -194,16 +196,18 @@ _REPORTS: Final = (
             _v(
                 "delta_pp",
                 _REAL,
-                "coverage_pct less the median coverage_pct of the (up to) 7 periods before in which the type had records",
+                "coverage_pct less the median coverage_pct of the (up to) 7 periods before in which the type had "
+                "records",
             ),
             _v("first_seen", _TIME, "first event time of a record with the key, in all periods"),
             _v("last_seen", _TIME, "last event time of a record with the key, in all periods"),
             _v(
                 "status",
                 _TEXT,
-                "the first that holds of `type_conflict` (kinds of value that do not go together, here or compared with "
-                "the period before), `vanished` (not here, but in one of the 7 periods before), `new` (in no earlier "
-                "period), `unexpected` (the stream declares columns, and not this one), `low` (delta_pp below -10), `ok`",
+                "the first that holds of `type_conflict` (kinds of value that do not go together, here or compared "
+                "with the period before), `vanished` (not here, but in one of the 7 periods before), `new` (in no "
+                "earlier period), `unexpected` (the stream declares columns, and not this one), `low` (delta_pp "
+                "below -10), `ok`",
             ),
             _c("first_time", _TIME, "first event time of a record with the key, in this period"),
             _c("last_time", _TIME, "last event time of a record with the key, in this period"),
@@ -233,7 +237,9 @@ _REPORTS: Final = (
             _c("len_min", _BIG, "length of the shortest value in characters"),
             _c("len_avg", _REAL, "mean length in characters"),
             _c("len_max", _BIG, "length of the longest value in characters"),
-            _v("domain_coverage_pct", _REAL, "100 * expected values that were seen / expected values; null without any"),
+            _v(
+                "domain_coverage_pct", _REAL, "100 * expected values that were seen / expected values; null without any"
+            ),
             _v("valid_pct", _REAL, "100 * records with an expected value / filled; null without expected values"),
             _v("unexpected_values", "VARCHAR[]", "up to 20 values seen that are not expected, most frequent first"),
             _v("missing_values", "VARCHAR[]", "up to 20 expected values that were not seen"),

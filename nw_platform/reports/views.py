@@ -6,7 +6,7 @@ outside the lake: DuckDB is told so, and the setting is locked before a query ru
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +23,7 @@ from nw_platform.reports import live_views, report_views
 from nw_platform.reports.relations import logs_columns, own_columns, scan_sql, schema_columns
 from nw_platform.reports.tables import INT_VALUE_COUNTS, TABLES, Table
 from nw_platform.settings import Settings
+from nw_platform.streams.expectations import Values
 
 _READING: Final = ("SELECT", "EXPLAIN", "RELATION")
 
@@ -51,9 +52,8 @@ def open_sql(
         tables: create only these views (and what they need); None: all. Opening is then a matter of milliseconds.
     """
     connection = connect(spill=lake.work / "spill")
-    _create_lookups(connection, lake, settings)
-    for name, sql in _definitions(lake, settings, now, tables):
-        connection.execute(f"CREATE OR REPLACE VIEW {quoted(name)} AS {sql}")
+    for statement in view_statements(lake, settings, now, tables):
+        connection.execute(statement)
     if lake.local_root is not None:
         connection.execute(f"SET allowed_directories = [{literal(str(lake.url) + '/')}]")
         connection.execute("SET enable_external_access = false")
@@ -114,29 +114,38 @@ def _one_line(error: duckdb.Error) -> str:
     return " ".join((rest if kind.endswith("Error") and rest else text).split())
 
 
-def _create_lookups(connection: duckdb.DuckDBPyConnection, lake: Lake, settings: Settings) -> None:
+def view_statements(lake: Lake, settings: Settings, now: int, tables: Collection[str] | None = None) -> Iterator[str]:
+    """The statements that make the views on an empty DuckDB connection; arguments as of `open_sql`."""
+    yield from _lookups(settings)
+    for name, sql in _definitions(lake, settings, now, tables):
+        yield f"CREATE OR REPLACE VIEW {quoted(name)} AS {sql}"
+
+
+def _lookups(settings: Settings) -> Iterator[str]:
     """Small tables from the configuration, for the views: declared columns, expected values, expected hosts."""
     declared = [(name, column) for name, stream in settings.streams.items() for column in stream.columns]
     domains = [
         (name, expectation.column, _as_text(value))
         for name, stream in settings.streams.items()
         for expectation in stream.expect
-        if expectation.kind == "values"
+        if isinstance(expectation, Values)
         for value in expectation.allowed
     ]
-    connection.execute("CREATE SCHEMA nw")
-    connection.execute("CREATE TABLE nw.declared (stream VARCHAR, key VARCHAR)")
-    connection.execute("CREATE TABLE nw.domains (stream VARCHAR, key VARCHAR, value VARCHAR)")
-    connection.execute("CREATE TABLE nw.hosts (host VARCHAR, datacenter VARCHAR)")
-    for table, rows in (("nw.declared", declared), ("nw.domains", domains)):
-        if rows:
-            connection.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(rows[0]))})", rows)
-    centers = {source.datacenter for source in settings.sources.values()}
-    for host in settings.hosts:
-        suffix = host.rpartition(".")[2]
-        only = next(iter(centers)) if len(centers) == 1 else None
-        connection.execute("INSERT INTO nw.hosts VALUES (?, ?)", [host, suffix if suffix in centers else only])
-    del lake
+    centers = {source.datacenter for source in settings.sources.values() if source.datacenter is not None}
+    only = next(iter(centers)) if len(centers) == 1 else None
+    # A host of no datacenter's name belongs to the only one there is, else to none that is known.
+    hosts = [(host, end if (end := host.rpartition(".")[2]) in centers else only) for host in settings.hosts]
+    yield "CREATE SCHEMA IF NOT EXISTS nw"
+    yield _lookup("declared", ("stream", "key"), declared)
+    yield _lookup("domains", ("stream", "key", "value"), domains)
+    yield _lookup("hosts", ("host", "datacenter"), hosts)
+
+
+def _lookup(name: str, columns: Sequence[str], rows: Sequence[Sequence[str | None]]) -> str:
+    head = f"CREATE TABLE nw.{name} AS SELECT * FROM (VALUES "
+    nulls = f"({', '.join('NULL::VARCHAR' for _ in columns)})"
+    tuples = [f"({', '.join('NULL' if v is None else literal(v) for v in row)})" for row in rows]
+    return f"{head}{', '.join([nulls, *tuples])}) AS t({', '.join(columns)}) WHERE {columns[0]} IS NOT NULL"
 
 
 def _as_text(value: object) -> str:
@@ -144,9 +153,7 @@ def _as_text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _definitions(
-    lake: Lake, settings: Settings, now: int, tables: Collection[str] | None
-) -> Iterator[tuple[str, str]]:
+def _definitions(lake: Lake, settings: Settings, now: int, tables: Collection[str] | None) -> Iterator[tuple[str, str]]:
     """(name, SELECT) of the views asked for. Views that look at logs come first and inline what they need."""
     wanted = {*TABLES, *settings.streams} if tables is None else set(tables)
     every = wanted & {"logs", "host_status", "sequence_gaps"}

@@ -1,0 +1,96 @@
+"""`nw report`: prints a report."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, Final
+
+import duckdb
+
+from nw_platform.cli.output import FORMATS, Output, clock
+from nw_platform.errors import UsageError
+from nw_platform.ingest.session import Session
+from nw_platform.reports.tables import GRAINS, REPORT_TABLES, TABLES
+from nw_platform.reports.views import execute, open_sql
+from nw_platform.settings import load
+
+HELP = (
+    "Print the newest period of a report, or the one asked for. Names may be cut short where that is clear: `summary`\n"
+    "is summary_report. Figures are rounded in a table; csv and json have them whole."
+)
+EXAMPLE = "nw report summary\n  nw report key_coverage --grain day --period 2015-05-18 --format json"
+
+_NAMES: Final = (*REPORT_TABLES, "host_status", "sequence_gaps", "receipts", "duplicates", "alerts")
+_DIGITS: Final = 3
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `nw report`."""
+    parser.add_argument("name", metavar="NAME", help=", ".join(_NAMES))
+    parser.add_argument("--grain", choices=GRAINS, help="default day (hour where there is nothing longer)")
+    parser.add_argument(
+        "--period", metavar="P", help="2026-11-22T05, or the first day of the period, or `every`; default the newest"
+    )
+    parser.add_argument("--stream", metavar="S", help="only this stream")
+    parser.add_argument("--format", choices=FORMATS, help="table (default), csv, json or html")
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    """Print the rows, in the order of the report's keys."""
+    table = TABLES[_full_name(args.name)]
+    settings = load(args.config)
+    columns = [column.name for column in table.columns]
+    conditions: list[str] = []
+    parameters: dict[str, str | None] = {}
+    if args.stream is not None:
+        if "stream" not in columns:
+            raise UsageError(f"{table.name} is not by stream; leave --stream out")
+        conditions = ["stream = $stream"]
+        parameters["stream"] = settings.stream(args.stream).name
+    if table.grains:
+        grain = args.grain or ("day" if "day" in table.grains else table.grains[0])
+        conditions.append("grain = $grain")
+        parameters["grain"] = grain
+    elif args.grain or args.period:
+        raise UsageError(f"{table.name} has no periods; leave --grain and --period out")
+    with Session(settings) as session, open_sql(session.lake, settings, clock(), tables=[table.name]) as connection:
+        if table.grains and args.period != "every":
+            period = args.period or _newest(connection, table.name, parameters, conditions)
+            conditions.append("period = $period")
+            parameters["period"] = period
+        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        result = execute(connection, f"SELECT * FROM {table.name}{where} ORDER BY ALL", parameters)
+    if not result.rows:
+        out.note(_nothing(table.name, parameters))
+    shown = args.format or ("json" if out.as_json else "table")
+    rows = result.mappings() if shown in {"csv", "json"} else [_rounded(row) for row in result.mappings()]
+    out.result(rows, args.format, columns=result.columns)
+    return 0
+
+
+def _full_name(name: str) -> str:
+    found = [known for known in _NAMES if known == name] or [known for known in _NAMES if known.startswith(name)]
+    if name in {"summary", "log_type"}:
+        found = [f"{name}_report"]
+    if len(found) != 1:
+        raise UsageError(f"there is no report {name!r}; the reports are {', '.join(_NAMES)}")
+    return found[0]
+
+
+def _newest(
+    connection: duckdb.DuckDBPyConnection, table: str, parameters: dict[str, str | None], conditions: list[str]
+) -> str | None:
+    rows = execute(connection, f"SELECT max(period) FROM {table} WHERE {' AND '.join(conditions)}", parameters).rows
+    newest: str | None = rows[0][0]
+    return newest
+
+
+def _nothing(table: str, parameters: dict[str, str | None]) -> str:
+    asked = ", ".join(f"{name} {value}" for name, value in parameters.items() if value is not None)
+    if table in REPORT_TABLES:
+        return f"{table} has nothing for {asked or 'this'}; `nw build` builds what is in logs"
+    return f"{table} is empty"
+
+
+def _rounded(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: round(value, _DIGITS) if isinstance(value, float) else value for name, value in row.items()}
