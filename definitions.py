@@ -1,0 +1,67 @@
+"""The composition root: everything that Dagster shows and runs, built from one configuration."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+from dagster import BetaWarning, PreviewWarning
+
+from assets.checks import build_checks
+from assets.jobs import build_tick_job
+from assets.logs import build_logs
+from assets.partitions import arrival_hours, event_hours, report_days
+from assets.raw import build_raw
+from assets.reports import build_reports, build_reports_job
+from nw_platform.settings import Settings, load
+from resources.dbt_graph import load_graph
+from resources.lake_platform import LakePlatform
+from sensors.arrivals import build_arrivals
+from sensors.reports import build_reports_sensor
+from sensors.watchdog import build_watchdog
+
+
+def build_definitions(settings: Settings, overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """All definitions for one configuration. Reads no lake, no source and no clock.
+
+    Args:
+        settings: the configuration.
+        overrides: what to use instead of the real thing: `platform` (a resources.platform.Platform), `dbt` (a
+            resources.dbt_graph.DbtGraph), `arrivals_from` (the date from which arrival hours are shown).
+    """
+    given = dict(overrides or {})
+    # Backfill policies are beta and partitioned checks a preview: Dagster is pinned exactly, and the tests cover both.
+    warnings.filterwarnings("ignore", category=BetaWarning)
+    warnings.filterwarnings("ignore", category=PreviewWarning)
+    platform = given.get("platform") or LakePlatform(settings)
+    graph = given.get("dbt") or load_graph(settings.work)
+    streams = list(settings.streams.values())
+    partitions = {f"raw/{s.name}": arrival_hours(s, given.get("arrivals_from")) for s in streams}
+    partitions |= {f"logs/{s.name}": event_hours(s) for s in streams}
+    days = report_days(streams)
+    tick = build_tick_job(partitions)
+    reports_job = build_reports_job(days)
+    return dg.Definitions(
+        assets=[
+            *(build_raw(s, partitions[f"raw/{s.name}"]) for s in streams),
+            *(build_logs(s, partitions[f"logs/{s.name}"]) for s in streams),
+            build_reports(graph, settings.streams, days),
+        ],
+        asset_checks=[check for s in streams for check in build_checks(s, partitions)],
+        jobs=[tick, reports_job],
+        sensors=[
+            build_arrivals(platform, partitions, tick),
+            build_watchdog(platform, partitions),
+            build_reports_sensor(platform, days, reports_job),
+        ],
+        resources={"platform": platform},
+        executor=dg.in_process_executor,
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What Dagster loads: the configuration named by NW_CONFIG is the only file that is read."""
+    return build_definitions(load())

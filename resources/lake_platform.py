@@ -1,0 +1,295 @@
+"""The real platform: nw_platform, opened for one configuration."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from nw_platform.ingest.completeness import duplicates_by_hour, hour_balances
+from nw_platform.ingest.outcome import BatchReport, HourChange
+from nw_platform.ingest.rebuild import rebuild
+from nw_platform.ingest.replay import replay
+from nw_platform.ingest.session import Session
+from nw_platform.ingest.tick import has_news, run_tick
+from nw_platform.lake.engine import connect, scan
+from nw_platform.lake.receipts import read_receipt_files
+from nw_platform.lake.tables import LakeFile, LakeTable
+from nw_platform.record.envelope import ENVELOPE_FIELDS
+from nw_platform.record.hours import HOUR_US, hour_start
+from nw_platform.record.spans import Receipt
+from nw_platform.reports.build import build
+from nw_platform.reports.plan import read_manifest, read_state
+from nw_platform.reports.publish import report_path
+from nw_platform.settings import Settings
+from nw_platform.sources.contract import Problem
+from nw_platform.watchdog.declared import rules_of_all
+from nw_platform.watchdog.findings import Finding
+from nw_platform.watchdog.observe import TickState, Watch
+from resources.platform import BuildOutcome, HourOf, HourOutcome, LastTick, Layer, Numbers, TableState, TickOutcome
+
+# An hour with more records than this is counted once it is closed: not each minute anew.
+_COUNTED_WHILE_OPEN: Final = 5_000_000
+_COUNTED: Final = pa.schema([f for f in ENVELOPE_FIELDS if f.name in {"series", "late", "reject_reason", "size_bytes"}])
+_HOUR_SQL: Final = """
+    SELECT dt || 'T' || hour, sum(size_bytes), count(reject_reason), count(*) FILTER (late),
+        count(*) FILTER (series = 'normal'), count(*) FILTER (series = 'error'), count(*) FILTER (series = 'watchdog')
+    FROM ({}) GROUP BY 1
+"""
+_SUMMED: Final = ("rejects", "duplicates", "late", "skipped_lines", "seconds")  # what receipts do not say
+_CHUNK: Final = 32  # receipts read at a time
+_DBT_RESULTS: Final = "target/run_results.json"
+
+
+class LakePlatform:
+    """See resources.platform.Platform. Construction does no I/O."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        # A session's pipelines are for one thread; sensors are evaluated in several.
+        self._lock = threading.RLock()
+        self._session = Session(settings)
+        self._first: dict[str, str] = {}
+        self._watches: dict[str, Watch] = {}
+
+    def clock(self) -> int:
+        """The time."""
+        return time.time_ns() // 1000
+
+    def news(self, now: int) -> list[str]:
+        """Streams that have something to ingest or to apply."""
+        with self._lock:
+            return has_news(self._session, now)
+
+    def tick(self, *, streams: Collection[str] | None = None, deadline: int | None = None) -> TickOutcome:
+        """Ingest what is there."""
+        with self._lock:
+            report = run_tick(self._session, self.clock, streams=streams, deadline=deadline)
+            return TickOutcome(
+                numbers=_sums(report.batches),
+                problems=[{"stream": met.stream, **asdict(met.problem)} for met in report.problems],
+                failures=dict(report.failures),
+                lost_races=report.lost_races,
+                more=report.more,
+            )
+
+    def version(self, layer: Layer, stream: str) -> int | None:
+        """The version of a table."""
+        snapshot = self._table(layer, stream).snapshot()
+        return None if snapshot is None else snapshot.version
+
+    def state(self, layer: Layer, stream: str) -> TableState | None:
+        """All hours of a table."""
+        snapshot = self._table(layer, stream).snapshot()
+        if snapshot is None:
+            return None
+        return TableState(snapshot.version, {h: HourOf(s.records, s.token) for h, s in snapshot.hours().items()})
+
+    def first_arrival(self, stream: str) -> str | None:
+        """The arrival hour of the stream's first receipt. Looked up until there is one, then remembered."""
+        if stream not in self._first:
+            receipts = self._session.lake.receipts().snapshot()
+            files = receipts.files(stream=[stream]) if receipts else []
+            if not files:
+                return None
+            oldest = [f for f in files if f.partition["dt"] == min(file.partition["dt"] for file in files)]
+            found = read_receipt_files(self._session.lake, oldest, stream)
+            self._first[stream] = min(receipt.arrival_hour for receipt in found)
+        return self._first[stream]
+
+    def hour_numbers(self, layer: Layer, stream: str, hours: Collection[str], now: int) -> Mapping[str, Numbers]:
+        """Numbers of whole hours as the lake has them."""
+        if not hours:
+            return {}
+        return self._raw_numbers(stream, hours) if layer == "raw" else self._logs_numbers(stream, hours, now)
+
+    def replay(self, stream: str, first: str, last: str, now: int) -> list[HourOutcome]:
+        """Read the raw data of some arrival hours from the source again."""
+        with self._lock:
+            return _outcomes(replay(self._session, stream, first, last, now))
+
+    def rebuild(self, stream: str, first: str, last: str, now: int) -> list[HourOutcome]:
+        """Compute `logs` of some event hours from raw again."""
+        with self._lock:
+            return _outcomes(rebuild(self._session, stream, first, last, now))
+
+    def close(self) -> None:
+        """Release what is open."""
+        with self._lock:
+            self._session.close()
+
+    def _table(self, layer: Layer, stream: str) -> LakeTable:
+        lake = self._session.lake
+        return lake.raw(stream) if layer == "raw" else lake.logs(stream)
+
+    def _raw_numbers(self, stream: str, hours: Collection[str]) -> dict[str, Numbers]:
+        """From the receipts of the hours' days."""
+        receipts = self._session.lake.receipts().snapshot()
+        if receipts is None:
+            return {}
+        files = receipts.files(stream=[stream], dt={hour[:10] for hour in hours})
+        files.sort(key=lambda file: file.statistics["sequence"][1], reverse=True)
+        numbers: dict[str, dict[str, int | float | str]] = {}
+        events: dict[str, set[str]] = {}
+        for receipt in self._until(min(hours), files, stream):
+            if receipt.kind == "batch" and receipt.arrival_hour in hours:
+                sums = numbers.setdefault(receipt.arrival_hour, {"bytes": 0, "spans": 0})
+                sums["bytes"] = int(sums["bytes"]) + receipt.bytes
+                sums["spans"] = int(sums["spans"]) + len(receipt.spans)
+                events.setdefault(receipt.arrival_hour, set()).update(receipt.event_hours)
+        for hour, found in events.items():
+            if found:
+                numbers[hour] |= {
+                    "event_hours": len(found),
+                    "first_event_hour": min(found),
+                    "last_event_hour": max(found),
+                }
+        return dict(numbers)
+
+    def _until(self, hour: str, files: Sequence[LakeFile], stream: str) -> Iterator[Receipt]:
+        """Receipts, newest first, until they are older than `hour`."""
+        for at in range(0, len(files), _CHUNK):
+            found = read_receipt_files(self._session.lake, files[at : at + _CHUNK], stream)
+            yield from found
+            if all(receipt.arrival_hour < hour for receipt in found):
+                return
+
+    def _logs_numbers(self, stream: str, hours: Collection[str], now: int) -> dict[str, Numbers]:
+        """Counted in the files; only the closed ones of large hours."""
+        snapshot = self._table("logs", stream).snapshot()
+        if snapshot is None:
+            return {}
+        states = snapshot.hours()
+        counted = [h for h in hours if h in states and (states[h].records <= _COUNTED_WHILE_OPEN or _is_closed(h, now))]
+        files = snapshot.hour_files(counted)
+        if not files:
+            return {}
+        with connect(spill=self.settings.work / "spill") as connection:
+            rows = connection.execute(_HOUR_SQL.format(scan(files, _COUNTED))).fetchall()
+        names = ("bytes", "rejects", "late", "normal", "error", "watchdog")
+        dropped = self._dropped(stream, counted)
+        return {
+            hour: {
+                **dict(zip(names, (int(count or 0) for count in counts), strict=True)),
+                "duplicates": dropped.get(hour, 0),
+            }
+            for hour, *counts in rows
+        }
+
+    def _dropped(self, stream: str, hours: Collection[str]) -> dict[str, int]:
+        snapshot = self._session.lake.duplicates().snapshot()
+        has_any = snapshot is not None and snapshot.files(stream=[stream], dt={hour[:10] for hour in hours})
+        return duplicates_by_hour(self._session.lake, stream) if has_any else {}
+
+    def changed_days(self, now: int) -> dict[str, str]:
+        """Days whose reports are older than their logs."""
+        del now
+        state = read_state(self._session.lake, self.settings)
+        known = read_manifest(self._session.lake.reports_root)
+        changed: dict[str, list[str]] = {}
+        for hour in sorted({*state.tokens, *known}):
+            if state.tokens.get(hour) != known.get(hour):
+                changed.setdefault(hour[:10], []).append(f"{hour}={state.tokens.get(hour)}")
+        return {day: hashlib.sha256(" ".join(hours).encode()).hexdigest()[:16] for day, hours in changed.items()}
+
+    def build(self, first: str, last: str, now: int, *, tables: Collection[str] | None = None) -> BuildOutcome:
+        """Build the reports of some hours."""
+        started, began = time.monotonic(), time.time()
+        lake = self._session.lake
+        report = build(lake, self.settings, tables=tables, first=first, last=last, now=now, incomplete=self._incomplete)
+        rows = {
+            (table, period): count
+            for table, grain, period in report.built
+            if grain == "day" and (count := _rows(report_path(lake.reports_root, table, grain, period))) is not None
+        }
+        return BuildOutcome(
+            seconds=round(time.monotonic() - started, 3),
+            built=tuple(report.built),
+            refused=tuple(report.refused),
+            rows=rows,
+            tests=_tests(self.settings.work / "reports" / _DBT_RESULTS, began),
+        )
+
+    def findings(self, viewer: str | None, now: int, tick: LastTick) -> list[Finding]:
+        """Evaluate every expectation and check."""
+        with self._lock:
+            problems: dict[str, list[Problem]] = {}
+            for met in tick.problems:
+                problem = {name: value for name, value in met.items() if name != "stream"}
+                problems.setdefault(str(met["stream"]), []).append(Problem(**problem))  # type: ignore[arg-type]  # its JSON
+            state = TickState(problems, tick.failures, tick.ingested_until)
+            return self._watch(viewer).findings(rules_of_all(self.settings), now, state)
+
+    def seen(self, viewer: str) -> None:
+        """The viewer's findings were put to use."""
+        with self._lock:
+            self._watch(viewer).commit()
+
+    def _watch(self, viewer: str | None) -> Watch:
+        lake = self._session.lake
+        balances = functools.partial(hour_balances, lake)
+        if viewer is None:
+            return Watch(lake, balances=balances)
+        if viewer not in self._watches:
+            self._watches[viewer] = Watch(lake, balances=balances, folder=self.settings.work / "watch" / viewer)
+        return self._watches[viewer]
+
+    def _incomplete(self, stream: str) -> set[str]:
+        return {hour for hour, balance in hour_balances(self._session.lake, stream).items() if not balance.whole}
+
+
+def _sums(batches: Iterable[BatchReport]) -> dict[str, dict[str, dict[str, int | float]]]:
+    """What receipts do not say, summed over batches: stream -> arrival hour -> name -> sum."""
+    found: dict[str, dict[str, dict[str, int | float]]] = {}
+    for batch in batches:
+        sums = found.setdefault(batch.stream, {}).setdefault(batch.arrival_hour, dict.fromkeys(_SUMMED, 0))
+        for name in _SUMMED:
+            sums[name] += getattr(batch, name)
+    return found
+
+
+def _outcomes(changes: Iterable[HourChange]) -> list[HourOutcome]:
+    return [
+        HourOutcome(
+            change.hour,
+            {
+                "records": change.rows_after,
+                "rows_before": change.rows_before,
+                "rows_after": change.rows_after,
+                "changed": change.changed,
+                "kept": change.kept,
+            },
+            change.note,
+        )
+        for change in changes
+    ]
+
+
+def _is_closed(hour: str, now: int) -> bool:
+    return hour_start(hour) + HOUR_US <= now
+
+
+def _rows(path: Path) -> int | None:
+    """Rows of a report file; None if there is none."""
+    return int(pq.read_metadata(path).num_rows) if path.is_file() else None
+
+
+def _tests(path: Path, began: float) -> dict[str, tuple[bool, str]]:
+    """What dbt said of its tests in a build that began at `began` (seconds since the epoch)."""
+    if not path.is_file() or path.stat().st_mtime < began:
+        return {}
+    results = json.loads(path.read_text(encoding="utf-8"))["results"]
+    return {
+        result["unique_id"]: (result["status"] in {"pass", "warn"}, " ".join(str(result["message"] or "").split()))
+        for result in results
+        if result["unique_id"].startswith("test.") and result["status"] != "skipped"
+    }

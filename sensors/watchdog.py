@@ -1,0 +1,27 @@
+"""Sensor `watchdog`: judges every expectation each minute, also when nothing arrives and nothing runs."""
+
+import dagster as dg
+
+from assets.checks import evaluate
+from assets.reporting import Partitions
+from resources.platform import Platform
+from resources.reported import Reported
+
+
+def build_watchdog(platform: Platform, partitions: Partitions) -> dg.SensorDefinition:
+    """The sensor. It launches nothing: evaluations that changed go straight into the event log."""
+
+    @dg.sensor(
+        name="watchdog",
+        minimum_interval_seconds=60,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Evaluates all checks of raw and logs; writes what changed and what became final.",
+    )
+    def watchdog(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        instance = context.instance
+        reported = Reported(instance.daemon_cursor_storage, platform.settings.lake)
+        log = instance.report_runless_asset_event
+        written = evaluate(platform, reported, partitions, log, platform.clock(), "watchdog")
+        return dg.SkipReason(f"{written} evaluations written" if written else "no change")
+
+    return watchdog

@@ -1,0 +1,133 @@
+"""A platform in memory: what Dagster's side needs, and nothing of a lake."""
+
+# ruff: noqa: ARG002  (the signatures are those of resources.platform.Platform)
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from nw_platform.record.hours import hour_start, hours_between
+from nw_platform.settings import Settings
+from nw_platform.watchdog.findings import Finding
+from resources.dbt_graph import Check, DbtGraph, Model
+from resources.platform import BuildOutcome, HourOf, HourOutcome, LastTick, TableState, TickOutcome
+
+GRAPH = DbtGraph(
+    models=(
+        Model(
+            "model.stg_logs",
+            "stg_logs",
+            "staging",
+            ("reports", "staging", "stg_logs"),
+            (),
+            reads_logs=True,
+            description="staged",
+            kinds=("dbt",),
+            columns=(),
+        ),
+        Model(
+            "model.log_type_report",
+            "log_type_report",
+            "marts",
+            ("reports", "log_type_report"),
+            (("reports", "staging", "stg_logs"),),
+            reads_logs=False,
+            description="by type",
+            kinds=("dbt",),
+            columns=(("lines", "bigint", "how many"),),
+        ),
+    ),
+    checks=(Check("test.unique", "unique_lines", ("reports", "log_type_report"), "once"),),
+)
+
+
+@dataclass
+class FakePlatform:
+    """`put` is an ingest: by hand (outside Dagster), or by `tick` of what waits in `waiting`."""
+
+    settings: Settings
+    now: int = hour_start("2024-03-12T05")
+    hours: dict[str, dict[str, HourOf]] = field(default_factory=dict)
+    versions: dict[str, int] = field(default_factory=dict)
+    first: dict[str, str] = field(default_factory=dict)
+    waiting: list[tuple[str, str, str, int]] = field(default_factory=list)  # stream, arrival hour, event hour, records
+    found: list[Finding] = field(default_factory=list)
+    problems: list[dict[str, object]] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+    days: dict[str, str] = field(default_factory=dict)
+    calls: list[tuple[object, ...]] = field(default_factory=list)
+
+    def clock(self) -> int:
+        return self.now
+
+    def put(self, stream: str, arrival: str, event: str, records: int) -> None:
+        self.first.setdefault(stream, arrival)
+        for asset, hour in ((f"raw/{stream}", arrival), (f"logs/{stream}", event)):
+            table = self.hours.setdefault(asset, {})
+            before = table.get(hour, HourOf(0, ""))
+            self.versions[asset] = self.versions.get(asset, 0) + 1
+            table[hour] = HourOf(before.records + records, f"t{self.versions[asset]}")
+
+    def drop(self, asset: str, hour: str) -> None:
+        del self.hours[asset][hour]
+        self.versions[asset] += 1
+
+    def news(self, now: int) -> list[str]:
+        self.calls.append(("news", now))
+        return sorted({stream for stream, *_ in self.waiting})
+
+    def tick(self, *, streams: Collection[str] | None = None, deadline: int | None = None) -> TickOutcome:
+        self.calls.append(("tick", tuple(streams or ())))
+        numbers: dict[str, dict[str, dict[str, int | float]]] = {}
+        for stream, arrival, event, records in self.waiting:
+            self.put(stream, arrival, event, records)
+            numbers.setdefault(stream, {})[arrival] = {"bytes": 10 * records, "spans": 1, "rejects": 0, "seconds": 0.5}
+        self.waiting = []
+        return TickOutcome(numbers=numbers, problems=self.problems, failures=self.failures)
+
+    def version(self, layer: str, stream: str) -> int | None:
+        return self.versions.get(f"{layer}/{stream}")
+
+    def state(self, layer: str, stream: str) -> TableState | None:
+        asset = f"{layer}/{stream}"
+        return TableState(self.versions[asset], dict(self.hours[asset])) if asset in self.versions else None
+
+    def first_arrival(self, stream: str) -> str | None:
+        return self.first.get(stream)
+
+    def hour_numbers(
+        self, layer: str, stream: str, hours: Collection[str], now: int
+    ) -> Mapping[str, Mapping[str, int | float]]:
+        return {hour: {"late": 0} for hour in hours} if layer == "logs" else {}
+
+    def replay(self, stream: str, first: str, last: str, now: int) -> list[HourOutcome]:
+        self.calls.append(("replay", stream, first, last))
+        return [HourOutcome(h, {"records": 7, "changed": 1}, "read again") for h in hours_between(first, last)]
+
+    def rebuild(self, stream: str, first: str, last: str, now: int) -> list[HourOutcome]:
+        self.calls.append(("rebuild", stream, first, last))
+        return [HourOutcome(h, {"records": 7, "changed": 0}) for h in hours_between(first, last)]
+
+    def changed_days(self, now: int) -> dict[str, str]:
+        return dict(self.days)
+
+    def build(self, first: str, last: str, now: int, *, tables: Collection[str] | None = None) -> BuildOutcome:
+        self.calls.append(("build", first, last, tuple(sorted(tables or ()))))
+        day = first[:10]
+        return BuildOutcome(
+            built=[("log_type_report", "day", day)],
+            refused=[("2024-03-11T05", "logs/web is not whole")],
+            rows={("log_type_report", day): 7},
+            tests={"test.unique": (True, "")},
+        )
+
+    def findings(self, viewer: str | None, now: int, tick: LastTick) -> list[Finding]:
+        self.calls.append(("findings", tick))
+        return list(self.found)
+
+    def seen(self, viewer: str) -> None:
+        self.calls.append(("seen", viewer))
+
+    def close(self) -> None:
+        return None
