@@ -24,7 +24,7 @@ HELP = (
 )
 EXAMPLE = "nw check\n  nw check --at 2026-11-22T06:31Z\n  nw check --stream web --all --json"
 
-_COLUMNS: Final = ("check", "asset", "partition", "subject", "state", "since", "message")
+_COLUMNS: Final = ("state", "check", "message")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -96,12 +96,8 @@ def _look_at_sources(session: Session, names: set[str], now: int) -> TickState:
 
 def _as_row(finding: Finding) -> Mapping[str, Any]:
     return {
-        "check": finding.check,
-        "asset": finding.asset,
-        "partition": finding.partition,
-        "subject": finding.subject,
         "state": "ok" if finding.passed else finding.severity,
-        "since": None if finding.since is None else to_iso(finding.since),
+        "check": finding.check,
         "message": finding.message,
     }
 

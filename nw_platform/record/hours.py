@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from nw_platform.errors import UsageError
@@ -39,6 +40,7 @@ def hour_of(instant_us: int) -> str:
     return to_datetime(instant_us).strftime("%Y-%m-%dT%H")
 
 
+@lru_cache(maxsize=100_000)  # the same few hours are asked for very often, and strptime is slow
 def hour_start(hour: str) -> int:
     """The first instant of an hour."""
     return to_us(datetime.strptime(hour, "%Y-%m-%dT%H").replace(tzinfo=UTC))

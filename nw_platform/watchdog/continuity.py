@@ -54,8 +54,13 @@ def describe(fault: Fault) -> str:
     """What is wrong with which file at which position, or with which receipt."""
     if not is_reading(fault):
         return fault.text
-    reason = f": {fault.text}" if fault.text else ""
-    return f"{fault.source} is {fault.kind.replace('_', ' ')} at byte {fault.position}{reason}"
+    return _problem(fault.kind, fault.source, fault.position, fault.text)
+
+
+def _problem(kind: str, source: str, position: int, reason: str) -> str:
+    """One problem of a source; most reasons name the file themselves."""
+    said = reason if source in reason else f"{source}: {reason or kind.replace('_', ' ')}"
+    return f"{said} ({kind} at byte {position})" if kind in {"damaged", "gap", "lost"} else said
 
 
 def _source(rules: StreamRules, seen: StreamObservations) -> Finding:
@@ -65,7 +70,7 @@ def _source(rules: StreamRules, seen: StreamObservations) -> Finding:
     if not problems and not seen.failure:
         message = f"raw/{stream}: the source could be read"
         return _finding(rules, None, "source", passed=True, message=message, numbers={"problems": 0})
-    told = [f"{p.source} is {p.kind.replace('_', ' ')} at byte {p.position}: {p.reason}" for p in problems[:_SHOWN]]
+    told = [_problem(p.kind, p.source, p.position, p.reason) for p in problems[:_SHOWN]]
     if seen.failure:
         told.insert(0, seen.failure)
     more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""

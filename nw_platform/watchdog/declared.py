@@ -7,6 +7,7 @@ declaration replaces the rule.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import time
@@ -214,7 +215,8 @@ def _as_text(value: object) -> str:
 
 
 def _where(stream: StreamDecl) -> str:
-    """Where a stream's files are to be put, for messages."""
+    """The folder a stream's files are to be put into, for messages."""
     if stream.source.kind != "landing" or not stream.path:
         return ""
-    return f"{stream.source.url}/{stream.path}" if stream.source.url else stream.path
+    fixed = re.split(r"[*?\[]", stream.path, maxsplit=1)[0].rpartition("/")[0]
+    return "/".join(part for part in (stream.source.url, fixed) if part)

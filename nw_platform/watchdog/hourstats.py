@@ -209,4 +209,6 @@ def _json_path(key: str) -> str:
 
 
 def _reason(error: Exception) -> str:
-    return " ".join(str(error).split("\n")[0].split())[:200]
+    """DuckDB's message in one line, without the excerpt of a query that nobody wrote."""
+    text = str(error).split("\n\nLINE ")[0].partition("LINE 1:")[0]
+    return " ".join(text.split())[:240]

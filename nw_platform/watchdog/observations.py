@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Protocol
 
 from nw_platform.record.hours import HOUR_US, hour_of, hour_start
@@ -127,7 +128,7 @@ def lines_between(hours: Mapping[str, HourStats], start: int, end: int, *, condi
         hour_at = at - at % HOUR_US
         stats = hours.get(_hour(hour_at))
         stop = min(end, hour_at + HOUR_US)
-        if stats is not None:
+        if stats is not None and (stats.lines or condition is not None):
             minutes = stats.minutes if condition is None else stats.conditions.get(condition, NO_MINUTES)
             total += sum(minutes[(at - hour_at) // MINUTE_US : (stop - hour_at) // MINUTE_US])
         at = stop
@@ -147,8 +148,9 @@ def _hour(start: int) -> str:
     return name
 
 
-def windows_of(hour: str, every_us: int) -> list[tuple[int, int]]:
+@lru_cache(maxsize=10_000)
+def windows_of(hour: str, every_us: int) -> tuple[tuple[int, int], ...]:
     """The windows (start, end) whose last instant lies in `hour`; aligned to the epoch."""
     begin = hour_start(hour)
     first_end = (begin // every_us + 1) * every_us
-    return [(end - every_us, end) for end in range(first_end, begin + HOUR_US + 1, every_us)]
+    return tuple((end - every_us, end) for end in range(first_end, begin + HOUR_US + 1, every_us))

@@ -103,7 +103,7 @@ class Watch:
         """
         seen = self.observe(streams, now, tick, as_of=as_of, from_scratch=from_scratch)
         found = evaluate(streams, seen, now)
-        self._remember(found, now)
+        self._remember(found, now, save=not (from_scratch or as_of is not None))
         return found
 
     def observe(
@@ -146,14 +146,14 @@ class Watch:
         self._dirty.clear()
         self._committed = True
 
-    def _remember(self, found: Iterable[Finding], now: int) -> None:
+    def _remember(self, found: Iterable[Finding], now: int, *, save: bool) -> None:
         failing: dict[str, set[str]] = {stream: set() for stream in self._memories}
         for finding in found:
             if not finding.passed and finding.partition and finding.asset.startswith("logs/"):
                 failing.setdefault(finding.stream, set()).add(finding.partition)
         for stream, known in self._memories.items():
             new_hour = known.judged_until is None or hour_of(known.judged_until) != hour_of(now)
-            if new_hour or known.failing != failing[stream]:
+            if save and (new_hour or known.failing != failing[stream]):
                 self._dirty.add(stream)
             known.failing, known.judged_until = failing[stream], now
 
@@ -171,7 +171,8 @@ class Watch:
         if logs is not None:
             _count(rules, known, logs, judge, look)
         if new or not at_rest:
-            self._dirty.add(stream)
+            if not look.fresh:
+                self._dirty.add(stream)
             hours = {*judge, *(hour for r in wanted for hour in r.event_hours)}
             known.balances = _telling(self._balances(stream), hours) if len(wanted) == len(new) else {}
         return StreamObservations(

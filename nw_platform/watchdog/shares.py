@@ -15,14 +15,26 @@ _SHOWN: Final = 5
 
 
 def judge(rules: StreamRules, seen: StreamObservations, now: int) -> Iterator[Finding]:
-    """Findings of all rules of these kinds, for each hour to judge that has lines."""
+    """Findings of all rules of these kinds, for each hour to judge that has lines.
+
+    A rule that cannot be evaluated is one finding of the stream, not one of each hour.
+    """
+    for broken in (*rules.of(RateRule), *rules.of(BalanceRule), *rules.of(ValuesRule)):
+        reason = _broken(broken, seen)
+        if reason is not None:
+            message = (
+                f"logs/{rules.stream}: {_check_of(broken)} {broken.subject} cannot be judged: {reason}; correct the "
+                "expectation, then: nw config check"
+            )
+            yield _finding(rules, broken, None, message, {}, repair="nw config check")
     for hour in seen.judge:
         stats = seen.hours.get(hour)
         if stats is not None and stats.lines:
             for share in rules.of(ShareRule):
                 yield _share(rules, share, hour, stats)
             for value in rules.of(ValuesRule):
-                yield _values(rules, value, hour, stats, seen)
+                if _broken(value, seen) is None:
+                    yield _values(rules, value, hour, stats)
         for rate in rules.of(RateRule):
             yield from _windowed(rules, rate, seen, hour, now=now, window=_rate_of(rate, seen))
         for balance in rules.of(BalanceRule):
@@ -68,7 +80,7 @@ def _advice(rules: StreamRules, rule: ShareRule, hour: str, stats: HourStats) ->
     return "see which log types they are of", f"nw report log_type_report --grain hour --period {hour}"
 
 
-def _values(rules: StreamRules, rule: ValuesRule, hour: str, stats: HourStats, seen: StreamObservations) -> Finding:
+def _values(rules: StreamRules, rule: ValuesRule, hour: str, stats: HourStats) -> Finding:
     """Whether a column holds other values than those allowed."""
     other = stats.values.get(rule.subject, {})
     filled, count = stats.filled.get(rule.subject, 0), sum(other.values())
@@ -76,11 +88,6 @@ def _values(rules: StreamRules, rule: ValuesRule, hour: str, stats: HourStats, s
     numbers: dict[str, object] = {"filled": filled, "not_allowed": count, "pct": round(pct, 3), "max_pct": rule.max_pct}
     head = f"logs/{rules.stream} {hour}: "
     repair = f"nw report value_coverage_top --grain hour --period {hour}"
-    if reason := seen.broken.get(rule.column):
-        message = (
-            f"{head}column {rule.column} cannot be judged: {reason}; correct the expectation, then: nw config check"
-        )
-        return _finding(rules, rule, hour, message, numbers, repair="nw config check", since=hour_start(hour))
     if pct <= rule.max_pct:
         message = f"{head}{filled} values of {rule.column}, {count} not among those allowed"
         return _finding(rules, rule, hour, message, numbers)
@@ -133,20 +140,14 @@ def _windowed(
     window: Window,
 ) -> Iterator[Finding]:
     """One finding for the windows of an hour that are over and watched."""
-    parts = (rule.where, rule.of) if isinstance(rule, RateRule) else (rule.left, rule.right)
-    broken = next((seen.broken[part] for part in parts if part is not None and part in seen.broken), None)
     judged = [
         (start, end)
         for start, end in windows_of(hour, rule.every_us)
         if may_conclude(rules, seen, (start, end), rule.grace_us, now)
     ]
-    if not judged:
+    if not judged or _broken(rule, seen) is not None:
         return
     head = f"logs/{rules.stream} {hour}: {_check_of(rule)} {rule.subject}: "
-    if broken is not None:
-        message = f"{head}cannot be judged: {broken}; correct the expectation, then: nw config check"
-        yield _finding(rules, rule, hour, message, {}, repair="nw config check", since=judged[0][0])
-        return
     results = [(start, *window(start, end)) for start, end in judged]
     failing = [result for result in results if not result[1]]
     start, _, said, numbers = (failing or results)[0]
@@ -162,6 +163,18 @@ def _windowed(
     yield _finding(rules, rule, hour, message, numbers, repair=repair, since=start)
 
 
+def _broken(rule: RateRule | BalanceRule | ValuesRule, seen: StreamObservations) -> str | None:
+    """Why a rule cannot be evaluated; None if it can."""
+    match rule:
+        case RateRule():
+            parts = [rule.where, *([rule.of] if rule.of is not None else [])]
+        case BalanceRule():
+            parts = [rule.left, rule.right]
+        case ValuesRule():
+            parts = [rule.column]
+    return next((seen.broken[part] for part in parts if part in seen.broken), None)
+
+
 def _by_count(counts: Mapping[str, int]) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
@@ -175,14 +188,14 @@ def _check_of(rule: ShareRule | ValuesRule | RateRule | BalanceRule) -> str:
 def _finding(
     rules: StreamRules,
     rule: ShareRule | ValuesRule | RateRule | BalanceRule,
-    hour: str,
+    hour: str | None,
     message: str,
     numbers: Mapping[str, object],
     *,
     repair: str = "",
     since: int | None = None,
 ) -> Finding:
-    """A finding of an hour; it fails if it has a repair."""
+    """A finding of an hour, or of the stream; it fails if it has a repair."""
     return Finding(
         check=_check_of(rule),
         asset=f"logs/{rules.stream}",

@@ -1,0 +1,189 @@
+"""What the watchdog says of volume when: each case is a timeline: what was seen, when one looks, what is found.
+
+Read a case as: on this stream with these rules, having seen this, at this time, these findings and no others of the
+check. Times are UTC on 2026-11-22 (a Sunday) unless they say otherwise.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from nw_platform.record.hours import HOUR_US
+from nw_platform.watchdog.evaluate import evaluate
+from nw_platform.watchdog.expectations import (
+    StreamRules,
+    VolumeRule,
+)
+from tests.watchdog.timeline import (
+    DAY,
+    MINUTE,
+    QUARTERS,
+    Case,
+    at,
+    found,
+    full,
+    holds,
+    hours,
+    seen,
+    stats,
+)
+
+VOLUME = [
+    Case(
+        "every quarter has its lines",
+        "volume",
+        (QUARTERS,),
+        seen(hours=hours(h05=full())),
+        "06:10",
+        [(f"{DAY}T05", "quarters", True)],
+    ),
+    Case(
+        "a quarter is short",
+        "volume",
+        (QUARTERS,),
+        seen(hours=hours(h05=stats({0: 10, 15: 9, 30: 10, 45: 10}))),
+        "06:10",
+        [(f"{DAY}T05", "quarters", False)],
+    ),
+    Case(
+        "nothing at all arrived",
+        "volume",
+        (QUARTERS,),
+        seen(judge=[f"{DAY}T05"]),
+        "06:10",
+        [(f"{DAY}T05", "quarters", False)],
+    ),
+    Case("a quarter is not over", "volume", (QUARTERS,), seen(judge=[f"{DAY}T05"]), "05:14", []),
+    Case("a quarter is over, its grace is not", "volume", (QUARTERS,), seen(judge=[f"{DAY}T05"]), "05:19", []),
+    Case(
+        "the grace is over",
+        "volume",
+        (QUARTERS,),
+        seen(judge=[f"{DAY}T05"]),
+        "05:20",
+        [(f"{DAY}T05", "quarters", False)],
+    ),
+    Case(
+        "ingestion has not looked that far",
+        "volume",
+        (QUARTERS,),
+        seen(judge=[f"{DAY}T05"], ingested_until=at("05:19")),
+        "05:40",
+        [],
+    ),
+    Case(
+        "the stream is new in this quarter",
+        "volume",
+        (QUARTERS,),
+        seen(since="05:01", judge=[f"{DAY}T05"]),
+        "05:20",
+        [],
+    ),
+    Case(
+        "the first whole quarter of a new stream counts",
+        "volume",
+        (QUARTERS,),
+        seen(since="05:01", judge=[f"{DAY}T05"]),
+        "05:35",
+        [(f"{DAY}T05", "quarters", False)],
+    ),
+    Case("an empty lake, just started", "volume", (QUARTERS,), seen(since="05:59", judge=[f"{DAY}T05"]), "06:00", []),
+    Case(
+        "old data loaded now is judged between its first and last record",
+        "volume",
+        (QUARTERS,),
+        seen(since="12:00", hours=hours(h05=stats({20: 50, 50: 50})), first_event=at("05:20"), last_event=at("05:50")),
+        "12:01",
+        [(f"{DAY}T05", "quarters", False)],
+    ),
+    Case(
+        "one record of old data says nothing about its hour",
+        "volume",
+        (QUARTERS,),
+        seen(since="12:00", hours=hours(h05=stats({20: 1})), first_event=at("05:20"), last_event=at("05:20")),
+        "12:01",
+        [],
+    ),
+    Case(
+        "too many lines are found while the window is still open",
+        "volume",
+        (VolumeRule("max", max_lines=5),),
+        seen(hours=hours(h05=stats({1: 6}))),
+        "05:02",
+        [(f"{DAY}T05", "max", False)],
+    ),
+    Case(
+        "not too many yet",
+        "volume",
+        (VolumeRule("max", max_lines=5),),
+        seen(hours=hours(h05=stats({1: 5}))),
+        "05:02",
+        [],
+    ),
+    Case(
+        "a day's window belongs to its last hour",
+        "volume",
+        (VolumeRule("day", min_lines=24, every_us=24 * HOUR_US),),
+        seen(hours=hours(**{f"h{n:02}": stats({n: 1}) for n in range(24)})),
+        "2026-11-23 00:10",
+        [(f"{DAY}T23", "day", True)],
+    ),
+    Case(
+        "before history begins",
+        "volume",
+        (QUARTERS,),
+        seen(hours=hours(h05=stats({0: 1}))),
+        "07:00",
+        [],
+        {"history_from": date(2026, 11, 23)},
+    ),
+    Case(
+        "after history ends",
+        "volume",
+        (QUARTERS,),
+        seen(hours=hours(h05=stats({0: 1}))),
+        "07:00",
+        [],
+        {"history_until": date(2026, 11, 22)},
+    ),
+    Case("a paused stream", "volume", (QUARTERS,), seen(judge=[f"{DAY}T05"]), "07:00", [], {"paused": True}),
+    Case(
+        "half of what this hour usually has",
+        "volume",
+        (VolumeRule("v", change_pct=40),),
+        seen(hours=hours(h05=full(10)), same_hours={f"{DAY}T05": {"a": 80, "b": 84, "c": 70}}),
+        "06:10",
+        [(f"{DAY}T05", "v, change", False)],
+    ),
+    Case(
+        "two days before are too few to compare with",
+        "volume",
+        (VolumeRule("v", change_pct=40),),
+        seen(hours=hours(h05=full(10)), same_hours={f"{DAY}T05": {"a": 80, "b": 84, "c": 0}}),
+        "06:10",
+        [],
+    ),
+]
+
+
+@pytest.mark.parametrize("case", VOLUME, ids=lambda case: f"{case.check}: {case.name}")
+def test_timeline(case: Case):
+    holds(case)
+
+
+def test_a_failing_volume_says_which_windows_and_since_when():
+    rules = StreamRules("web", (VolumeRule("q", min_lines=10, every_us=15 * MINUTE),))
+    observed = seen(hours=hours(h05=stats({0: 10, 15: 9, 45: 10})))
+    [finding] = found(rules, observed, "06:10", "volume")
+    assert finding.message == (
+        "logs/web 2026-11-22T05: 2 of 4 windows of 15 min have fewer than 10 lines: 05:15 (9), 05:30 (0) "
+        "(since 2026-11-22T05:15:00Z); what arrived is proved by: nw verify web 2026-11-22T05 2026-11-22T06"
+    )
+    assert finding.since == at("05:15")
+    assert finding.numbers == {"lines": 29, "windows": 4, "low": 2, "high": 0, "min_lines": 10}
+
+
+def test_a_stream_that_was_removed_is_not_judged():
+    assert evaluate([], {"web": seen(judge=[f"{DAY}T05"])}, at("07:00")) == []
