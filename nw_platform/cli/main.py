@@ -218,7 +218,7 @@ def _nearest(word: str, words: Iterable[str]) -> str:
     import difflib  # noqa: PLC0415  (only needed for an error)
 
     near = difflib.get_close_matches(word, list(words), n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def _fail(out: Output, message: str, code: int) -> int:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from nw_platform.errors import NeverwinterError
@@ -20,7 +18,6 @@ from nw_platform.streams.sniffing import resolve_format
 
 TIMEOUT_S: Final = 15.0
 _EVERYTHING: Final = Budget(bytes=1 << 62, records=1 << 62, spans=1_000_000)
-_MAGIC: Final = re.compile(r"[*?\[]")
 
 
 @dataclass(slots=True)
@@ -81,24 +78,10 @@ def _look(stream: StreamDecl, probe: Probe, now: int) -> list[str]:
     probe.format, probe.sniffed = resolved.format, resolved is not stream
     if resolved.format != "auto":
         make_format(resolved.parse_options())
-    problems = [f"{problem.kind}: {problem.source}: {problem.reason}" for problem in plan.problems]
-    folder = _fixed_folder(stream)
-    if not probe.files and not problems and folder is not None and not folder.is_dir():
-        problems.append(f"there is no folder {folder}; correct the path, or create it")
-    return problems
+    return [f"{problem.kind}: {problem.source}: {problem.reason}" for problem in plan.problems]
 
 
 def _where(stream: StreamDecl) -> str:
     base = stream.source.url or stream.source.bootstrap
     what = stream.path or ", ".join(stream.topics)
     return f"{base}/{what}" if base else what
-
-
-def _fixed_folder(stream: StreamDecl) -> Path | None:
-    """The folder on this machine that must be there: the source's, or the one a glob starts in. None: elsewhere."""
-    if stream.source.kind != "landing" or stream.path is None:
-        return None
-    if stream.source.url is not None:
-        return None if "://" in stream.source.url else Path(stream.source.url)
-    magic = _MAGIC.search(stream.path)
-    return Path(f"{stream.path[: magic.start()]}x" if magic else stream.path).parent

@@ -1,0 +1,139 @@
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from nw_platform.cli import config_docs
+from nw_platform.cli.config_schema import config_schema
+from nw_platform.cli.main import main
+from nw_platform.settings import parse
+from nw_platform.streams.document import read
+
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
+JSON_LINES = '{"ts": 1447777777000, "message": "a", "id": 1}\n' * 3
+
+
+@pytest.fixture
+def nw(tmp_path, capsys, monkeypatch):
+    """Runs `nw -c <a configuration of this text> ...`; returns exit code, output, errors."""
+    monkeypatch.delenv("NW_CONFIG", raising=False)
+    path = tmp_path / "nw.yaml"
+
+    def run(text, *argv):
+        path.write_text(text)
+        code = main(["-c", str(path), *argv])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+def as_json(text):
+    """A YAML text as the values that settings see."""
+    return read(text, "x").data
+
+
+class TestCheck:
+    def test_it_says_what_was_found_and_the_sniffed_format(self, nw, tmp_path):
+        (tmp_path / "a.log").write_text(JSON_LINES)
+        (tmp_path / "b.log").write_text(JSON_LINES)
+        code, out, err = nw(f"streams: {{app: {{path: '{tmp_path}/*.log'}}}}", "config", "check")
+        assert (code, err) == (0, "")
+        assert f"app: 2 files, format json (sniffed): {tmp_path}/*.log" in out
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["a.log", "b.log", "nw.yaml"]
+
+    def test_json_for_machines(self, nw, tmp_path):
+        (tmp_path / "a.log").write_text(JSON_LINES)
+        code, out, _ = nw("streams: {app: {path: '*.log'}}", "config", "check", "--json")
+        assert code == 0
+        assert json.loads(out)["streams"] == [
+            {"stream": "app", "where": f"{tmp_path}/*.log", "files": 1, "format": "json", "problems": []}
+        ]
+
+    def test_a_wrong_file_is_2_with_a_line_for_each_problem_and_nothing_else(self, nw, tmp_path):
+        code, out, err = nw("streams: {app: {pth: x, every: y}}", "config", "check")
+        assert (code, out) == (2, "")
+        first, second = err.splitlines()
+        assert first.startswith(f"nw: {tmp_path}/nw.yaml:1: streams.app.every: found 'y'")
+        assert second.startswith(f"{tmp_path}/nw.yaml:1: streams.app.pth: unknown key")
+
+    def test_files_that_are_not_there_yet_are_no_problem_but_a_missing_folder_is(self, nw, tmp_path):
+        code, out, _ = nw("streams: {app: {path: '*.log'}}", "config", "check")
+        assert code == 0
+        assert "app: nothing there yet" in out
+        code, _, err = nw("streams: {app: {path: 'logs/*.log'}}", "config", "check")
+        assert code == 1
+        assert f"app: {tmp_path}/logs cannot be listed: no such file or directory" in err
+
+    def test_one_source_that_cannot_be_reached_hides_no_other(self, nw, tmp_path):
+        (tmp_path / "a.log").write_text(JSON_LINES)
+        text = (
+            "sources: {gone: {kind: landing, url: 'nosuch://host/x', options: {password: 'env:NW_TEST_UNSET'}}}\n"
+            "streams: {gone: {source: gone, path: '*'}, app: {path: '*.log'}}"
+        )
+        code, out, err = nw(text, "config", "check")
+        assert code == 1
+        assert "app: 1 file, format json" in out
+        assert "gone: the environment variable NW_TEST_UNSET is not set" in err
+
+    def test_a_formats_options_are_tried_too(self, nw, tmp_path):
+        (tmp_path / "a.log").write_text("x\n")
+        text = "streams: {app: {path: '*.log', format: regex, pattern: '(?P<a>x)(?=y)'}}"
+        code, _, err = nw(text, "config", "check")
+        assert code == 1
+        assert "app: " in err
+
+    def test_an_open_history_that_is_too_long_is_refused(self, nw):
+        code, _, err = nw("streams: {app: {path: x, history: {from: 1990-01-01}}}", "config", "check")
+        assert code == 2
+        assert "100,000 hours" in err
+
+
+class TestSchema:
+    def test_it_is_printed_as_it_is(self, capsys):
+        assert main(["config", "schema", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out) == config_schema()
+
+    def test_it_is_valid_and_every_key_is_described(self):
+        schema = config_schema()
+        jsonschema.Draft202012Validator.check_schema(schema)
+        for part in (schema, *schema["$defs"].values()):
+            assert part["additionalProperties"] is False
+            assert all(len(field["description"]) > 5 for field in part["properties"].values())
+
+    def test_it_accepts_what_is_accepted(self):
+        jsonschema.validate(as_json(config_docs.EXAMPLE), config_schema())
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "streams: {}",
+            "streams: {a-b: {path: x}}",
+            "streams: {a: {path: x, every: 3}}",
+            "streams: {a: {path: x, expect: [{kind: nope}]}}",
+            "streams: {a: {path: x}}\nlak: x",
+            "sources: {k: {kind: kafka, bootstrap: 3}}\nstreams: {a: {path: x}}",
+        ],
+    )
+    def test_it_refuses_what_is_refused(self, text):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(as_json(text), config_schema())
+
+
+class TestReference:
+    def test_the_file_is_what_the_schema_says(self):
+        assert DOCS.read_text() == config_docs.page(), (
+            "run: python -m nw_platform.cli.config_docs > docs/configuration.md"
+        )
+
+    def test_every_key_is_in_it(self):
+        text = DOCS.read_text()
+        schema = config_schema()
+        for part in (schema, *schema["$defs"].values()):
+            for key, field in part["properties"].items():
+                assert f"| `{key}` |" in text or f"`kind: {field.get('const')}`" in text, key
+
+    def test_its_example_is_valid(self):
+        assert config_docs.EXAMPLE in DOCS.read_text()
+        assert set(parse(config_docs.EXAMPLE, base="/x", origin="x").streams) == {"web", "apache_access", "app"}
