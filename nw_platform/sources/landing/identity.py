@@ -16,7 +16,7 @@ from nw_platform.sources.landing.files import Files, Stamp
 from nw_platform.sources.landing.fingerprint import HEAD, Fingerprint, head_hash, head_length
 from nw_platform.sources.landing.ledger import Content, Ledger
 from nw_platform.sources.landing.reading import feed, fill, resume
-from nw_platform.sources.landing.unpack import codec_of, open_stream
+from nw_platform.sources.landing.unpack import ByteStream, codec_of, open_stream
 
 _RATIO: Final = 8  # unpacked bytes a packed byte, roughly
 _TRAILER: Final = 4  # bytes at the end of a gzip member: its unpacked size, modulo 2**32
@@ -65,31 +65,32 @@ def holds(files: Files, path: str, stamp: Stamp, content: Content, *, thoroughly
     Raises:
         SourceError: it cannot be read.
     """
-    if not content.end:
-        return True
     packed = codec_of(path) is not None
+    if not content.end or (not packed and stamp == content.stamp and stamp.tag):  # renamed, not touched
+        return True
     if not packed and stamp.size < content.end:
         return False
-    if not packed and stamp == content.stamp and stamp.tag:
-        return True  # renamed, not touched
     raw = files.open(path)
     try:
-        stream = open_stream(raw, path)
-        length, expected = content.head
-        first = fill(stream, length)
-        if head_hash(first, length) != expected:
-            return False
-        if content.mark is None:
-            return True
-        if not packed and not thoroughly:
-            return resume(stream, content.end, content.mark) is not None
-        fingerprint = Fingerprint()
-        fingerprint.update(first)
-        return feed(stream, fingerprint, content.end) and fingerprint.mark() == content.mark
+        return _begins_with(open_stream(raw, path), content, thoroughly=thoroughly or packed)
     except DamagedFileError:
         return False
     finally:
         raw.close()
+
+
+def _begins_with(stream: ByteStream, content: Content, *, thoroughly: bool) -> bool:
+    length, expected = content.head
+    first = fill(stream, length)
+    if head_hash(first, length) != expected:
+        return False
+    if content.mark is None:
+        return True
+    if not thoroughly:
+        return resume(stream, content.end, content.mark) is not None
+    fingerprint = Fingerprint()
+    fingerprint.update(first)
+    return feed(stream, fingerprint, content.end) and fingerprint.mark() == content.mark
 
 
 class Orphans:

@@ -38,9 +38,15 @@ class LocalFiles:
         except OSError as error:
             raise SourceError(f"{zone} cannot be listed: {reason_of(error)}; create it or correct the stream") from None
         walk = _Walk(glob)
-        if os.path.lexists(base):
-            walk.folder(base, f"{glob.base.rstrip('/')}/" if glob.base else "", glob.start(), frozenset())
-            walk.drop_second_names()
+        try:
+            above = frozenset({_identity(os.stat(base))})  # noqa: PTH116  (a path is text)
+        except FileNotFoundError:
+            return walk.listing
+        except OSError as error:
+            walk.listing.problems.append(unreadable(glob.base, error))
+            return walk.listing
+        walk.folder(base, f"{glob.base.rstrip('/')}/" if glob.base else "", glob.start(), above)
+        walk.drop_second_names()
         return walk.listing
 
     def stat(self, path: str) -> Stamp:
@@ -115,8 +121,7 @@ class _Walk:
             self.listing.problems.append(no_file(prefix + entry.name, "a folder"))
         inside = self._glob.enter(states, entry.name)
         if inside:
-            status = entry.stat()
-            identity = (status.st_dev, status.st_ino)
+            identity = _identity(entry.stat())
             if identity not in above:  # a link to a folder above would never end
                 self.folder(entry.path, f"{prefix}{entry.name}/", inside, above | {identity})
 
@@ -129,6 +134,10 @@ def _stamp(status: os.stat_result) -> Stamp:
     if not modes.S_ISREG(status.st_mode):
         raise FileNotFoundError("it is no file")
     return Stamp(status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return (status.st_dev, status.st_ino)
 
 
 def _is_text(name: str) -> bool:

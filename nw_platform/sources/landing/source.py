@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -133,9 +133,20 @@ class LandingSource:
         """
         content = self._ledger.contents.get((span.source, span.partition))
         near: list[str] = [content.path] if content else []
-        for path in dict.fromkeys([*near, span.state["path"], span.source]):
+        near += [span.state["path"], span.source]
+        for path in dict.fromkeys(near):
             if self._begins_like(path, span):
                 return path
+        for path in self._elsewhere(span):
+            if self._begins_like(path, span):
+                return path
+        raise SourceError(
+            f"{span.source}: bytes {span.start} to {span.end} are gone from the landing zone (no file begins with this "
+            "content any more); put the file back to replay it, or keep what raw has"
+        )
+
+    def _elsewhere(self, span: Span) -> Iterable[str]:
+        """Names that the content may have been rotated to, then files that nothing is known of."""
         if self._searched is None:
             listing = self._files.listing(self._glob)
             rotated: dict[str, list[str]] = defaultdict(list)
@@ -145,13 +156,7 @@ class LandingSource:
             self._searched = (listing, rotated)
         listed, after = self._searched
         unknown = [path for path in listed.files if path not in self._ledger.by_path]
-        for path in dict.fromkeys([*after.get(span.source, ()), *unknown]):
-            if self._begins_like(path, span):
-                return path
-        raise SourceError(
-            f"{span.source}: bytes {span.start} to {span.end} are gone from the landing zone (no file begins with this "
-            "content any more); put the file back to replay it, or keep what raw has"
-        )
+        return dict.fromkeys([*after.get(span.source, ()), *unknown])
 
     def _begins_like(self, path: str, span: Span) -> bool:
         length, expected = span.state["head"]
