@@ -15,6 +15,7 @@ from typing import Final
 
 import duckdb
 
+from nw_platform.errors import LakeError
 from nw_platform.lake.engine import connect
 from nw_platform.lake.receipts import read_receipt_files
 from nw_platform.lake.store import Lake
@@ -99,7 +100,7 @@ class Watch:
             from_scratch: judge every hour there is, whatever is remembered.
 
         Raises:
-            LakeError: the lake cannot be read.
+            LakeError: the receipts cannot be read. A stream whose tables cannot be read is a finding.
         """
         seen = self.observe(streams, now, tick, as_of=as_of, from_scratch=from_scratch)
         found = evaluate(streams, seen, now)
@@ -133,7 +134,7 @@ class Watch:
             receipts=by_stream,
         )
         try:
-            return {rules.stream: self._look(rules, look) for rules in streams}
+            return {rules.stream: self._look_or_say(rules, look) for rules in streams}
         finally:
             if look.connection is not None:
                 look.connection.close()
@@ -157,6 +158,15 @@ class Watch:
                 self._dirty.add(stream)
             known.failing, known.judged_until = failing[stream], now
 
+    def _look_or_say(self, rules: StreamRules, look: _Look) -> StreamObservations:
+        """Look at a stream; if its tables cannot be read, that is what was seen, and the others go on."""
+        try:
+            return self._look(rules, look)
+        except (LakeError, duckdb.Error, OSError) as error:
+            self._memories.pop(rules.stream, None)
+            reason = f"the lake cannot be read: {' '.join(str(error).split())[:300]}"
+            return StreamObservations(rules.stream, live_since=look.now, failure=reason)
+
     def _look(self, rules: StreamRules, look: _Look) -> StreamObservations:
         stream, now = rules.stream, look.now
         known = self._recall(rules, look)
@@ -174,7 +184,10 @@ class Watch:
             if not look.fresh:
                 self._dirty.add(stream)
             hours = {*judge, *(hour for r in wanted for hour in r.event_hours)}
-            known.balances = _telling(self._balances(stream), hours) if len(wanted) == len(new) else {}
+            told = self._balances(stream) if len(wanted) == len(new) else {}
+            known.balances = _telling(told, hours)
+        else:
+            known.balances = _telling({hour: Balanced(*counts) for hour, counts in known.balances.items()}, judge)
         return StreamObservations(
             stream=stream,
             live_since=known.since(),

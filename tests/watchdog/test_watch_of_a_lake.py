@@ -1,0 +1,279 @@
+"""The watchdog over a real lake: files are landed and ingested at simulated times, and each look is compared."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nw_platform.ingest.completeness import hour_balances
+from nw_platform.ingest.session import Session
+from nw_platform.ingest.tick import run_tick
+from nw_platform.record.hours import HOUR_US, to_us
+from nw_platform.settings import parse
+from nw_platform.watchdog.declared import CHECKS, checks_of, rules_of_all
+from nw_platform.watchdog.findings import Finding, changes, remember
+from nw_platform.watchdog.observe import TickState, Watch
+
+MINUTE = 60_000_000
+DAY = "2026-11-22"
+
+
+def at(text: str) -> int:
+    whole = text if len(text) > 8 else f"{DAY} {text}"
+    return to_us(datetime.fromisoformat(whole).replace(tzinfo=UTC))
+
+
+class Platform:
+    """A configuration, its landing folder, and a clock that tests set."""
+
+    def __init__(self, root: Path, streams: dict[str, Any], **top: Any) -> None:
+        self.root = root
+        self.landing = root / "in"
+        self.landing.mkdir()
+        for stream in streams.values():
+            stream.setdefault("history", {"from": "2026-11-01"})
+            stream.setdefault("format", "json")
+            stream.setdefault("growing", False)
+        text = json.dumps({"streams": streams, **top})
+        self.settings = parse(text, base=str(root), origin=str(root / "neverwinter.yaml"))
+        self.session = Session(self.settings)
+        self.watch = self.new_watch()
+        self.tick_state = TickState()
+
+    def new_watch(self) -> Watch:
+        lake = self.session.lake
+        return Watch(lake, balances=lambda stream: hour_balances(lake, stream), folder=self.root / "watch")
+
+    def land(self, name: str, times: list[int], *, packed: bool = False, more: bytes = b"", **fields: Any) -> Path:
+        lines = [json.dumps({"ts": t // 1000, "message": "m", **fields}).encode() + b"\n" for t in times]
+        content = b"".join(lines) + more
+        path = self.landing / name
+        path.write_bytes(gzip.compress(content) if packed else content)
+        return path
+
+    def tick(self, now: int) -> None:
+        for path in self.landing.iterdir():
+            if path.stat().st_mtime_ns // 1000 > now:
+                os.utime(path, ns=(now * 1000, now * 1000))
+        report = run_tick(self.session, lambda: now, until_caught_up=True)
+        assert report.failures == {}
+        problems: dict[str, list[Any]] = {}
+        for met in report.problems:
+            problems.setdefault(met.stream, []).append(met.problem)
+        self.tick_state = TickState(problems=problems, ingested_until=now)
+
+    def look(self, now: int, **options: Any) -> list[Finding]:
+        found = self.watch.findings(rules_of_all(self.settings), now, self.tick_state, **options)
+        self.watch.commit()
+        return found
+
+    def failing(self, now: int, **options: Any) -> set[tuple[str, str | None, str]]:
+        return {(f.check, f.partition, f.subject) for f in self.look(now, **options) if not f.passed}
+
+
+@pytest.fixture
+def make(tmp_path: Path):
+    made = []
+
+    def start(streams: dict[str, Any], **top: Any) -> Platform:
+        made.append(Platform(tmp_path, streams, **top))
+        return made[-1]
+
+    yield start
+    for platform in made:
+        platform.session.close()
+
+
+def minutes(begin: str, count: int, *, step: int = MINUTE) -> list[int]:
+    return [at(begin) + n * step for n in range(count)]
+
+
+def test_an_empty_lake_and_the_first_hour_of_a_stream_raise_no_alarm(make):
+    expect = [
+        {"kind": "volume", "min_lines": 1, "every": "5m"},
+        {"kind": "file", "name": "dialer-{date}.csv", "by": "05:00"},
+        {"kind": "heartbeat", "every": "1m"},
+    ]
+    platform = make({"web": {"path": "in/*.log", "expect": expect}}, hosts=["web-01"])
+    assert platform.failing(at("05:31")) == set()
+    platform.tick(at("05:32"))
+    assert platform.failing(at("05:32")) == set()
+    platform.land("a.log", minutes("05:30", 4), host="web-01")
+    platform.tick(at("05:34"))
+    assert platform.failing(at("05:34")) == set()
+
+
+def test_the_failure_that_was_found_after_five_days_is_found_when_its_grace_is_over(make):
+    expect = [{"kind": "file", "name": "dialer-{date}.log", "by": "06:00", "grace": "30m"}]
+    platform = make({"dialer": {"path": "in/*.log", "expect": expect}})
+    platform.land("dialer-2026-11-22.log", minutes("05:00", 10))
+    platform.tick(at("05:30"))
+    assert platform.failing(at("05:30")) == set()
+    state: dict[str, bool] = {}
+    written = []
+    now = at("05:31")
+    while now < at("2026-11-23 08:00"):
+        if now == at("2026-11-23 07:10"):
+            platform.land("dialer-2026-11-23.log", minutes("2026-11-23 05:00", 10))
+            platform.tick(now)
+        platform.tick_state = TickState(ingested_until=now)
+        found = [f for f in platform.look(now) if f.check == "expected_files"]
+        written += [(now, f.subject, f.passed) for f in changes(state, found, now) if f.subject.endswith("23.log")]
+        state = remember(state, found, now)
+        now += 10 * MINUTE if now < at("2026-11-23 06:00") else MINUTE
+    assert written == [
+        (at("2026-11-23 06:30"), "dialer-2026-11-23.log", False),
+        (at("2026-11-23 07:00"), "dialer-2026-11-23.log", False),  # the hour of the deadline is over
+        (at("2026-11-23 07:10"), "dialer-2026-11-23.log", True),
+    ]
+
+
+def test_a_damaged_file_is_named_and_the_lines_around_it_are_in(make):
+    platform = make({"web": {"path": "in/*.log*"}})
+    platform.land("good.log", minutes("05:00", 10))
+    whole = platform.land("bad.log.gz", minutes("05:00", 5000, step=1000), packed=True, host="web-01")
+    content = whole.read_bytes()
+    whole.write_bytes(content[: len(content) // 2])
+    platform.tick(at("05:31"))
+    found = [f for f in platform.look(at("05:31")) if not f.passed]
+    assert {(f.check, f.partition, f.subject) for f in found} == {
+        ("continuity", f"{DAY}T05", ""),
+        ("continuity", None, "source"),
+    }
+    told = next(f for f in found if f.partition)
+    assert "bad.log.gz" in told.message
+    assert told.numbers["position"] > 0
+    assert "nw ingest --stream web --once" in told.message
+    whole.write_bytes(content)
+    platform.tick(at("06:10"))
+    assert platform.failing(at("06:10")) == set()
+
+
+def test_rejects_and_late_lines_fail_the_hour_they_are_in(make):
+    platform = make({"web": {"path": "in/*.log"}})
+    platform.land("a.log", minutes("05:00", 20), more=b"{broken\n" * 5, host="web-01")
+    platform.tick(at("05:31"))
+    [finding] = [f for f in platform.look(at("05:31")) if not f.passed]
+    assert (finding.check, finding.partition, finding.severity) == ("error_rate", f"{DAY}T05", "warn")
+    assert "5 of 25 lines are errors (20.00 %; allowed: 5 %)" in finding.message
+    assert "rejected bad_format 5" in finding.message
+    platform.land("late.log", minutes("2026-11-20 03:00", 20), host="web-02")
+    platform.tick(at("05:40"))
+    found = {f.check: f for f in platform.look(at("05:41")) if not f.passed}
+    assert set(found) == {"error_rate", "late"}
+    assert found["late"].partition == "2026-11-20T03"
+    assert "20 of 20 lines came late" in found["late"].message
+    assert "most from host web-02 (20)" in found["late"].message
+
+
+def test_conditions_and_values_are_counted_in_the_lake(make):
+    expect = [
+        {"kind": "rate", "name": "failing", "where": "status >= 500", "max_pct": 5, "every": "10m"},
+        {"kind": "rate", "name": "typo", "where": "stauts >= 500", "max_pct": 5},
+        {"kind": "balance", "name": "calls", "left": "message = 'begin'", "right": "message = 'end'"},
+        {"kind": "values", "column": "status", "allowed": [200, 500]},
+        {"kind": "values", "column": "colour", "allowed": ["red"]},
+    ]
+    platform = make({"web": {"path": "in/*.log", "columns": {"status": "int32"}, "expect": expect}})
+    platform.tick(at("04:00"))
+    platform.land("a.log", minutes("05:00", 60), status=200, colour="red")
+    platform.land("b.log", minutes("05:10", 5), status=500, message="begin")
+    platform.land("c.log", minutes("05:40", 3), status=418, message="begin", colour="green")
+    platform.land("d.log", minutes("05:50", 5), status=200, message="end")
+    platform.tick(at("06:30"))
+    found = {(f.check, f.subject): f for f in platform.look(at("06:30")) if not f.passed and f.check != "volume"}
+    assert set(found) == {
+        ("rate", "failing"), ("rate", "typo"), ("balance", "calls"), ("values", "status"), ("values", "colour"),
+    }  # fmt: skip
+    assert "5 of 15 lines (33.33 %" in found["rate", "failing"].message
+    assert "stauts" in found["rate", "typo"].message
+    assert found["rate", "typo"].partition is None
+    assert "8 on the left against 5 on the right" in found["balance", "calls"].message
+    assert "3 of 73 values of status" in found["values", "status"].message
+    assert "'green' (3)" in found["values", "colour"].message
+
+
+def test_a_look_costs_what_is_new_and_misses_nothing(make):
+    platform = make(
+        {"web": {"path": "in/*.log", "late_after": "never", "expect": [{"kind": "volume", "min_lines": 1}]}}
+    )
+    platform.land("a.log", minutes("2026-11-20 00:00", 50, step=HOUR_US), host="web-01")
+    platform.tick(at("05:31"))
+    first = platform.look(at("05:31"))
+    assert len({f.partition for f in first if f.check == "volume"}) == 49  # all but the last, which is not over
+    second = platform.look(at("05:32"))
+    assert {f.partition for f in second if f.asset == "logs/web" and f.partition} <= {
+        f"{DAY}T03", f"{DAY}T04", f"{DAY}T05", *{f.partition for f in first if not f.passed},
+    }  # fmt: skip
+    platform.land("b.log", [at("2026-11-20 07:30")], host="web-02")
+    platform.tick(at("05:33"))
+    third = platform.look(at("05:33"))
+    assert ("completeness", "2026-11-20T07") in {(f.check, f.partition) for f in third}
+    assert ("completeness", "2026-11-20T08") not in {(f.check, f.partition) for f in third}
+
+
+def test_a_look_that_was_not_committed_is_repeated_and_the_memory_is_only_a_hint(make):
+    platform = make(
+        {"web": {"path": "in/*.log", "late_after": "never", "expect": [{"kind": "volume", "min_lines": 1}]}}
+    )
+    platform.land("a.log", minutes("2026-11-20 00:00", 10, step=HOUR_US))
+    platform.tick(at("05:31"))
+    rules = rules_of_all(platform.settings)
+    first = platform.watch.findings(rules, at("05:31"), platform.tick_state)
+    assert platform.watch.findings(rules, at("05:31"), platform.tick_state) == first
+    platform.watch.commit()
+    remembered = platform.new_watch().findings(rules, at("05:32"), platform.tick_state)
+    assert len(remembered) < len(first)
+    for hint in (platform.root / "watch").iterdir():
+        hint.write_text("{broken")
+    forgotten = platform.new_watch().findings(rules, at("05:31"), platform.tick_state)
+    assert {f.key: f.passed for f in forgotten} == {f.key: f.passed for f in first}
+
+
+def test_records_outside_history_are_reported(make):
+    platform = make({"web": {"path": "in/*.log", "late_after": "never"}})
+    platform.land("a.log", [at("2026-10-31 23:30"), at("05:00")])
+    platform.tick(at("05:31"))
+    [finding] = [f for f in platform.look(at("05:31")) if not f.passed]
+    assert (finding.check, finding.partition, finding.severity) == ("history", None, "warn")
+    assert "1 records lie outside history (from 2026-11-01), from 2026-10-31T23" in finding.message
+
+
+def test_as_of_leaves_out_what_was_ingested_later(make):
+    platform = make({"web": {"path": "in/*.log"}})
+    platform.land("a.log", minutes("05:00", 20))
+    platform.tick(at("05:30"))
+    platform.land("b.log", minutes("05:00", 1), more=b"{broken\n" * 5)
+    platform.tick(at("05:40"))
+    assert platform.failing(at("05:41")) == {("error_rate", f"{DAY}T05", "")}
+    assert platform.failing(at("05:35"), as_of=at("05:35")) == set()
+
+
+def test_every_finding_is_of_a_declared_check(make):
+    platform = make({"web": {"path": "in/*.log", "expect": [{"kind": "volume", "min_lines": 1}]}})
+    platform.land("a.log", minutes("05:00", 20))
+    platform.tick(at("05:30"))
+    [rules] = rules_of_all(platform.settings)
+    names = checks_of(rules)
+    assert names == ["continuity", "completeness", "history", "volume", "error_rate", "late"]
+    for finding in platform.look(at("07:30")):
+        assert finding.check in names
+        assert finding.asset == f"{CHECKS[finding.check].layer}/web"
+
+
+def test_a_stream_whose_tables_are_broken_is_said_and_the_others_are_judged(make):
+    platform = make({"web": {"path": "in/a*.log"}, "app": {"path": "in/b*.log"}})
+    platform.land("a.log", minutes("05:00", 20))
+    platform.land("b.log", minutes("05:00", 20), more=b"{broken\n" * 5)
+    platform.tick(at("05:30"))
+    for commit in (platform.root / "lake" / "logs" / "stream=web" / "_delta_log").iterdir():
+        commit.write_bytes(b"{broken")
+    found = [f for f in platform.look(at("05:31")) if not f.passed]
+    assert {(f.stream, f.check) for f in found} == {("web", "continuity"), ("app", "error_rate")}
+    assert "the lake cannot be read" in next(f.message for f in found if f.stream == "web")
