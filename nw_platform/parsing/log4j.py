@@ -1,7 +1,7 @@
 """Format `log4j`: what log4j, log4j2 and logback write by a PatternLayout, with stack traces.
 
 A record is its first line and every line up to the next that begins as the layout does; the framer joins them, by
-`default_multiline_start`. Options: `layout` (default `[%d{ISO8601}] %p %m (%c)%n`).
+`default_multiline_start`. Options: `layout` (default `[%d{ISO8601}] %p %m (%c)%n`) and `year` (of times without one).
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nw_platform.errors import ConfigError
-from nw_platform.parsing.contract import ParseOptions
+from nw_platform.parsing.contract import EventTime, ParseOptions
 from nw_platform.parsing.finish import Block, BlockFormat, Extracted, fillable
 from nw_platform.parsing.groups import as_extra, blank_to_null, match_groups, scatter
 from nw_platform.parsing.log4j_layout import DEFAULT_LAYOUT, CompiledLayout, compile_layout
-from nw_platform.parsing.times import check_zone, parse_iso, parse_layout, parse_unit
+from nw_platform.parsing.text_times import parse_text, year_option
+from nw_platform.parsing.times import check_zone, parse_iso, parse_unit
 
 __all__ = ["RULES_VERSION", "Log4jFormat", "default_multiline_start"]
 
@@ -33,6 +34,7 @@ class Log4jFormat(BlockFormat):
         super().__init__(options, {"logger": pa.string(), "thread": pa.string()})
         self._layout = _layout_of(options)
         self._zone = check_zone(self._layout.date.zone or self._zone)
+        self._year = year_option(options)
 
     def extract(self, block: Block) -> Extracted:
         """Take records apart by the layout's expression; where it fails, at least find the time."""
@@ -50,13 +52,16 @@ class Log4jFormat(BlockFormat):
         for name, values in parts.items():
             known = fillable(name) or (name if name in self._columns else None)
             (left if known is None else columns)[known or name] = blank_to_null(values)
-        return Extracted(self._times(time), ~found, columns=columns, extra=as_extra(left))
+        return Extracted(self._times(time, block.received), ~found, columns=columns, extra=as_extra(left))
 
-    def _times(self, text: pa.Array) -> pa.Array:
+    def _times(self, text: pa.Array, received: pa.Array) -> pa.Array:
         date = self._layout.date
         if date.unit is not None:
             return parse_unit(text, date.unit)
-        return parse_iso(text, self._zone) if date.layout is None else parse_layout(text, date.layout, self._zone)
+        if date.layout is None:
+            return parse_iso(text, self._zone)
+        declared = EventTime(unit=None, layout=date.layout, zone=self._zone)
+        return parse_text(text, declared, received, self._year)
 
 
 def default_multiline_start(options: ParseOptions) -> str:

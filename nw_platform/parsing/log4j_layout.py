@@ -231,9 +231,9 @@ def _date(arguments: list[str], layout: str) -> DatePattern:
         else:
             literal = token[1:-1].replace("''", "'") or "'" if len(token) > 1 else token
             regex, strptime = regex + re.escape(literal), strptime + literal.replace("%", "%%")
-    if not ({"y", "M", "d"} <= letters or {"u", "M", "d"} <= letters or {"y", "D"} <= letters):
+    if not ({"M", "d"} <= letters or {"y", "D"} <= letters):
         raise ConfigError(
-            f"layout {layout!r}: the time {pattern!r} has no full date, so nobody can tell the day of a record;"
+            f"layout {layout!r}: the time {pattern!r} has no date, so nobody can tell the day of a record;"
             " log with %d{ISO8601}"
         )
     return DatePattern(regex, layout=strptime, zone=zone)

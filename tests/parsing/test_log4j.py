@@ -153,6 +153,17 @@ def test_a_declared_column_takes_what_the_layout_names(make_rows) -> None:
     assert (bad["line"], bad["reject_reason"], bad["series"]) == (None, "bad_type", "error")
 
 
+def test_a_time_without_a_year(make_rows) -> None:
+    line = b"Dec 01 15:59:28 x"
+    layout = {"layout": "%d{MMM dd HH:mm:ss} %m%n"}
+    (row,) = make_format(ParseOptions("s", "log4j", options=layout)).parse(make_rows([line])).to_pylist()
+    assert row["event_time"] == datetime(2025, 12, 1, 15, 59, 28, tzinfo=UTC)
+    (row,) = (
+        make_format(ParseOptions("s", "log4j", options=layout | {"year": 2016})).parse(make_rows([line])).to_pylist()
+    )
+    assert row["event_time"] == datetime(2016, 12, 1, 15, 59, 28, tzinfo=UTC)
+
+
 def test_a_zone_moves_the_time(make_rows) -> None:
     line = b"[2016-07-19 15:59:28,017] INFO x (y)"
     by_option = ParseOptions("s", "log4j", event_time=EventTime(zone="Europe/Berlin"))
@@ -191,8 +202,8 @@ def test_rejects(make_rows, line: bytes, reason: str, *, time_kept: bool) -> Non
 @pytest.mark.parametrize(
     ("layout", "said"),
     [
-        ("%d{HH:mm:ss} %m%n", "no full date"),
-        ("%p %m%n", "has no date"),
+        ("%d{HH:mm:ss} %m%n", "has no date, so nobody"),
+        ("%p %m%n", "has no date; add"),
         ("%d %p%n", "has no message"),
         ("%d %q %m%n", "%q is not known"),
         ("%d{yyyy-MM-dd GGG} %m", "'GGG', which is not known"),
