@@ -55,6 +55,7 @@ def demo_traffic(now: int) -> TrafficSpec:
         errors=0.008,
         duplicates=0.002,
         spill=0.01,
+        processes=1,
         minutes_per_file=60,
         faults=faults,
     )

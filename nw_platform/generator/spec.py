@@ -104,6 +104,7 @@ class TrafficSpec:
     spill: float = 0.0
     broken: float = 0.0
     hosts: int = 4
+    processes: int = 2  # a host
     minutes_per_file: int = 1
     faults: Faults = Faults()
 
@@ -123,6 +124,8 @@ class TrafficSpec:
             raise UsageError(f"--rate {self.rate:g}: more than 0 and at most 10000000 records a second")
         if not 1 <= self.hosts <= 250:  # noqa: PLR2004  (said in the message)
             raise UsageError(f"--hosts {self.hosts}: from 1 to 250")
+        if self.processes not in {1, 2}:
+            raise UsageError(f"processes {self.processes}: 1 or 2 a host")
         if self.start % MINUTE_US:
             raise UsageError("traffic starts at a whole minute: write --start as 2026-11-22T05:13Z")
         if not 1 <= self.minutes_per_file <= 720:  # noqa: PLR2004  (said in the message)
@@ -143,10 +146,11 @@ def host_names(count: int) -> list[str]:
     return [f"web-{i // 2 + 1:02d}.{_DATACENTERS[i % 2]}" for i in range(count)]
 
 
-def senders(count: int) -> list[Sender]:
-    """Every process of the first `count` hosts."""
+def senders(hosts: int, processes: int = len(_PROCESSES)) -> list[Sender]:
+    """Every process of the first `hosts` hosts; with one process a host, pairs of hosts take turns in what they run."""
     return [
         Sender(host=host, ip=f"10.{1 + i % 2}.0.{10 + i // 2}", process=process, pid=1000 + 10 * i + p)
-        for i, host in enumerate(host_names(count))
+        for i, host in enumerate(host_names(hosts))
         for p, process in enumerate(_PROCESSES)
+        if processes > 1 or p == i // 2 % 2
     ]

@@ -36,7 +36,7 @@ def generate(
     spec.check()
     folder = LandingFolder(out, storage_options)
     truth = Truth(spec)
-    everyone = [SenderTraffic(spec, sender, truth) for sender in senders(spec.hosts)]
+    everyone = [SenderTraffic(spec, sender, truth) for sender in senders(spec.hosts, spec.processes)]
     minutes = list(spec.minutes())
     for first in range(0, len(minutes), spec.minutes_per_file):
         window = minutes[first : first + spec.minutes_per_file]

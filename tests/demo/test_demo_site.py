@@ -79,7 +79,7 @@ def test_the_truth_knows_the_faults(site):
 def test_whenever_it_is_started_the_faults_lie_within_the_traffic(now):
     spec = demo_traffic(now)
     spec.check()
-    hosts = {sender.host for sender in senders(spec.hosts)}
+    hosts = {sender.host for sender in senders(spec.hosts, spec.processes)}
     assert spec.end <= now < spec.end + 60_000_000
     (late,) = spec.faults.late_files
     assert late.host in hosts
