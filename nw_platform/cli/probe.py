@@ -27,6 +27,7 @@ class Probe:
     stream: str
     where: str
     files: int = 0
+    more: bool = False  # there are more files than were counted
     format: str = "auto"
     sniffed: bool = False
     problems: tuple[str, ...] = ()
@@ -70,7 +71,7 @@ def _look(stream: StreamDecl, probe: Probe, now: int) -> list[str]:
     try:
         source.restore([])
         plan = source.plan(now, _EVERYTHING)
-        probe.files = len({span.source for span in plan.spans})
+        probe.files, probe.more = len({span.source for span in plan.spans}), plan.more
         sample = first_bytes(source) if probe.files else b""
     finally:
         source.close()
