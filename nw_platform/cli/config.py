@@ -34,7 +34,6 @@ def run(args: argparse.Namespace, out: Output) -> int:
     def line(probe: Probe) -> str:
         named = f"{probe.format} (sniffed)" if probe.sniffed else probe.format
         files = "1 file" if probe.files == 1 else f"{probe.files:,} files"
-        files += " and more" if probe.more else ""
         found = f"{files}, format {named}" if probe.files else "nothing there yet"
         return f"{probe.stream}: {found}: {probe.where}"
 

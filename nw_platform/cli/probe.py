@@ -17,6 +17,7 @@ from nw_platform.streams.declaration import StreamDecl
 from nw_platform.streams.sniffing import resolve_format
 
 TIMEOUT_S: Final = 15.0
+_SETTLED_US: Final = 3_600_000_000  # files that were just written count too
 _EVERYTHING: Final = Budget(bytes=1 << 62, records=1 << 62, spans=1_000_000)
 
 
@@ -27,7 +28,6 @@ class Probe:
     stream: str
     where: str
     files: int = 0
-    more: bool = False  # there are more files than were counted
     format: str = "auto"
     sniffed: bool = False
     problems: tuple[str, ...] = ()
@@ -70,8 +70,8 @@ def _look(stream: StreamDecl, probe: Probe, now: int) -> list[str]:
     )
     try:
         source.restore([])
-        plan = source.plan(now, _EVERYTHING)
-        probe.files, probe.more = len({span.source for span in plan.spans}), plan.more
+        plan = source.plan(now + _SETTLED_US, _EVERYTHING)
+        probe.files = len({span.source for span in plan.spans})
         sample = first_bytes(source) if probe.files else b""
     finally:
         source.close()
