@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import functools
 import os
 import shlex
 import sys
@@ -11,16 +10,14 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+from nw_platform.cli.build import build_reports
 from nw_platform.cli.demo_findings import Finding, findings, report_queries, traffic_times
 from nw_platform.cli.main import main
 from nw_platform.cli.output import Output, clock
 from nw_platform.errors import NeverwinterError
 from nw_platform.generator import demo_site
-from nw_platform.ingest.completeness import hour_balances
 from nw_platform.ingest.session import Session
 from nw_platform.ingest.tick import run_tick
-from nw_platform.lake.store import Lake
-from nw_platform.reports.build import build
 from nw_platform.reports.views import run_query
 from nw_platform.settings import Settings, load
 
@@ -98,19 +95,9 @@ def _bring_in(settings: Settings, out: Output) -> int:
             report = run_tick(session, clock, until_caught_up=True, progress=bar.report)
         for stream, reason in report.failures.items():
             raise NeverwinterError(f"stream {stream} failed: {reason}")
-        with out.progress(None, "reports") as bar:
-            build(
-                session.lake,
-                settings,
-                now=clock(),
-                incomplete=functools.partial(_incomplete, session.lake),
-                progress=bar.report,
-            )
+        for hour, why in build_reports(session, out).refused:
+            out.note(f"{hour} refused: {why}")
         return sum(batch.records for batch in report.batches)
-
-
-def _incomplete(lake: Lake, stream: str) -> list[str]:
-    return [hour for hour, balance in hour_balances(lake, stream).items() if not balance.whole]
 
 
 def _look(settings: Settings, truth: dict[str, Any]) -> _Shown:
