@@ -13,6 +13,7 @@ Because of (apply, n) no two appliers of one stream can be between b and e with 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from nw_platform.record.hours import HOUR_US, hour_of, partition_of
 from nw_platform.record.spans import Receipt
 
 APPLY_APP = "apply"
+_WRITERS = 2
 RULES_KEY = "neverwinter.rules"
 
 
@@ -105,7 +107,7 @@ def _apply(
         logs.discard(written)
         raise
     reached(Step.LOGS_COMMITTED)
-    known.took(parsed, number)
+    known.took(number)
     return applied
 
 
@@ -153,22 +155,21 @@ def write_hours(
 ) -> list[WrittenFile]:
     """Write rows into one new file per event hour. `hours`: each row's, in hours since the epoch."""
     whole = _conformed(rows, schema)
-    if len(hours) and hours[0] == hours[-1] and (hours == hours[0]).all():
-        parts = [(int(hours[0]), whole)]
-    else:
+    if len(hours) > 1 and (hours[1:] < hours[:-1]).any():
         order = np.argsort(hours, kind="stable")
-        values, firsts = np.unique(hours[order], return_index=True)
-        whole = whole.take(pa.array(order))
-        bounds = [*firsts.tolist(), len(order)]
-        parts = [(int(h), whole.slice(bounds[i], bounds[i + 1] - bounds[i])) for i, h in enumerate(values)]
-    written = []
-    for hour, part in parts:
-        dt, hh = partition_of(hour_of(hour * HOUR_US))
-        name = file_name(lane, sequence)
-        with logs.writer(name, schema, {"dt": dt, "hour": hh}, statistics=("event_time",)) as writer:
-            writer.write(part)
-            written.append(writer.close())
-    return written
+        hours, whole = hours[order], whole.take(pa.array(order))
+    values, firsts = np.unique(hours, return_index=True)
+    bounds = [*firsts.tolist(), len(hours)]
+
+    def write(i: int) -> WrittenFile:
+        dt, hh = partition_of(hour_of(int(values[i]) * HOUR_US))
+        partition = {"dt": dt, "hour": hh}
+        with logs.writer(file_name(lane, sequence), schema, partition, statistics=("event_time",)) as writer:
+            writer.write(whole.slice(bounds[i], bounds[i + 1] - bounds[i]))
+            return writer.close()
+
+    with ThreadPoolExecutor(_WRITERS, thread_name_prefix="logs") as pool:
+        return list(pool.map(write, range(len(values))))
 
 
 def batch_of(path: str) -> tuple[str, int] | None:

@@ -30,8 +30,9 @@ class CurrentBatch:
 
 
 def current_batches(receipts: Iterable[Receipt]) -> list[CurrentBatch]:
-    """The batches of one stream, in the order in which they were applied. `receipts`: any order, any lanes; batches whose
-    own receipt is not among them are left out.
+    """The batches of one stream, in the order in which they were applied.
+
+    `receipts`: any order, any lanes; batches whose own receipt is not among them are left out.
     """
     ordered = sorted(receipts, key=lambda r: (r.lane, r.sequence))
     originals: dict[tuple[str, int], Receipt] = {}

@@ -41,6 +41,7 @@ class Remembered:
         self._folder, self._table_id = folder, table_id
         self._hours: dict[str, IdSet] = {}
         self._saved: set[str] = set()
+        self._batch: list[tuple[str, np.ndarray, Ids]] = []
         if folder is None:
             return
         with contextlib.suppress(OSError, ValueError, KeyError):
@@ -53,18 +54,18 @@ class Remembered:
     def repeated(self, parsed: Parsed, snapshot: Snapshot) -> np.ndarray:
         """A bool for each row: it repeats an id of its event hour (in `snapshot`, or in an earlier row)."""
         repeated = np.zeros(parsed.rows.num_rows, dtype=bool)
-        for hour, at, ids in _by_hour(parsed):
-            known = self._hour(hour, snapshot)
-            repeated[at] = known.repeats(ids, len(at))
+        self._batch = _by_hour(parsed)
+        for hour, at, ids in self._batch:
+            repeated[at] = self._hour(hour, snapshot).repeats(ids, len(at))
         return repeated
 
-    def took(self, parsed: Parsed, apply: int) -> None:
-        """The batch is in `logs` as apply number `apply`: remember its ids."""
+    def took(self, apply: int) -> None:
+        """The batch asked for last is in `logs` as apply number `apply`: remember its ids."""
         touched = []
         if self._folder is not None:
             (self._folder / "manifest.json").unlink(missing_ok=True)
         reached(Step.DEDUPE_MARKED)
-        for hour, _, ids in _by_hour(parsed):
+        for hour, _, ids in self._batch:
             self._hours[hour].add(ids)
             touched.append(hour)
         if self._folder is None or not (touched or self._saved):
@@ -105,18 +106,24 @@ def remembering(folder: Path, snapshot: Snapshot) -> Iterator[Remembered]:
         yield Remembered(mine, snapshot.table_id, snapshot.transaction("apply"))
 
 
-def _by_hour(parsed: Parsed) -> Iterator[tuple[str, np.ndarray, Ids]]:
+def _by_hour(parsed: Parsed) -> list[tuple[str, np.ndarray, Ids]]:
     """(hour, row numbers, ids) of the rows whose ids senders gave, by event hour."""
     if parsed.from_sender is None:
-        return
+        return []
     mine = np.flatnonzero(parsed.from_sender)
-    order = mine[np.argsort(parsed.hours[mine], kind="stable")]
+    of_mine = parsed.hours[mine]
+    order = mine if (of_mine[1:] >= of_mine[:-1]).all() else mine[np.argsort(of_mine, kind="stable")]
     hours, firsts = np.unique(parsed.hours[order], return_index=True)
-    columns = parsed.rows.select(_ID_SCHEMA.names)
+    columns = [_flat(parsed.rows[name]) for name in _ID_SCHEMA.names]
+    found = []
     for number, (hour, first) in enumerate(zip(hours, firsts, strict=True)):
         at = order[first : firsts[number + 1] if number + 1 < len(firsts) else None]
-        rows = columns.take(pa.array(at)) if len(at) < parsed.rows.num_rows else columns
-        yield hour_of(int(hour) * HOUR_US), at, Ids.of(*(_flat(rows[name]) for name in _ID_SCHEMA.names))
+        if at[-1] - at[0] == len(at) - 1:  # one piece: no copy
+            ids = Ids.of(*(column.slice(at[0], len(at)) for column in columns))
+        else:
+            ids = Ids.of(*(column.take(pa.array(at)) for column in columns))
+        found.append((hour_of(int(hour) * HOUR_US), at, ids))
+    return found
 
 
 def _from_table(hour: str, snapshot: Snapshot) -> IdSet:

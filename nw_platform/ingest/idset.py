@@ -10,6 +10,7 @@ Both cost the same at the end of the hour as at its start. They are hints: rebui
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -25,6 +26,7 @@ _SEQ_MASK: Final = np.uint64((1 << 32) - 1)
 _MAX_SEQ: Final = (1 << 32) - 2
 _FIRST_SLOTS: Final = 1 << 12
 _MAX_LOAD: Final = 0.6
+_FEW: Final = 4096
 
 
 @dataclass(slots=True)
@@ -32,7 +34,8 @@ class Ids:
     """Ids of one hour's rows, split by form. `*_at` are row numbers."""
 
     session_at: np.ndarray
-    sessions: np.ndarray  # S32: MD5 of each row's session, in hex
+    sessions: np.ndarray  # S32: MD5 of each different session, in hex
+    codes: np.ndarray  # for each row, the number of its session in `sessions`
     seqs: np.ndarray  # uint64
     other_at: np.ndarray
     others: np.ndarray  # (n, 2) uint64: MD5 of the id
@@ -45,12 +48,11 @@ class Ids:
         is_session = pc.fill_null(pc.and_(shaped, fits), fill_value=False).to_numpy(zero_copy_only=False)
         session_at, other_at = np.flatnonzero(is_session), np.flatnonzero(~is_session)
         names = session.take(pa.array(session_at)).dictionary_encode()
-        unique = _md5_text(names.dictionary)
-        codes = names.indices.to_numpy(zero_copy_only=False)
         seqs = seq.take(pa.array(session_at)).to_numpy(zero_copy_only=False).astype(np.uint64)
         return cls(
             session_at,
-            unique[codes] if len(unique) else np.empty(0, "S32"),
+            _md5_text(names.dictionary),
+            names.indices.to_numpy(zero_copy_only=False),
             seqs,
             other_at,
             _md5_numbers(event_id.take(pa.array(other_at))),
@@ -131,7 +133,7 @@ class IdSet:
             )
             self.sessions = known
         numbers = np.searchsorted(self.sessions, ids.sessions).astype(np.uint64)
-        return np.asarray((numbers << _SEQ_BITS) | ids.seqs)
+        return np.asarray((numbers[ids.codes] << _SEQ_BITS) | ids.seqs)
 
     def _covered(self, keys: np.ndarray) -> np.ndarray:
         at = np.searchsorted(self.starts, keys, side="right") - 1
@@ -196,8 +198,8 @@ def _seen_before(keys: np.ndarray) -> np.ndarray:
 
 
 def _md5_text(texts: pa.Array) -> np.ndarray:
-    if not len(texts):
-        return np.empty(0, "S32")
+    if len(texts) <= _FEW:  # sessions, not records: a call of the engine would cost more
+        return np.array([hashlib.md5(t.encode(), usedforsecurity=False).hexdigest() for t in texts.to_pylist()], "S32")
     return np.array(_hashed(texts, "md5(t)")[0].to_pylist(), dtype="S32")
 
 

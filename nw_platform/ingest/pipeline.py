@@ -11,10 +11,12 @@ A run that loses a race to another (CommitConflictError) forgets what it read, r
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 
@@ -31,6 +33,7 @@ from nw_platform.record.envelope import logs_schema
 from nw_platform.record.spans import Receipt, Span
 from nw_platform.sources.contract import Budget, Plan, Problem, Source
 
+_PARSERS = 2
 LANE = "0.0"  # epoch 0, lane 0: all that a landing stream has
 
 
@@ -121,8 +124,10 @@ class Pipeline:
         if raw.transaction(self.lane) != last.sequence:
             self._last = None
             raise CommitConflictError(f"stream {self.stream}: another run is ahead; starting again from its receipt")
-        sink = _Sink(self, planned)
-        with RawWriter(raw_file(self.lake, self.stream, self.lane, sequence, planned)) as writer:
+        with (
+            _Sink(self, planned) as sink,
+            RawWriter(raw_file(self.lake, self.stream, self.lane, sequence, planned)) as writer,
+        ):
             spans, digest, problems = read_spans(
                 self.source, plan.spans, self.make_framer,
                 lane=self.lane, sequence=sequence, planned=planned, take=sink.take, write=writer.write,
@@ -163,10 +168,10 @@ class Pipeline:
 
     def parse(self, rows: pa.Table, spans: Sequence[Span], planned: int) -> Parsed:
         """Parse rows read back from `raw`, in canonical order, of a batch with these spans and this planned time."""
-        sink = _Sink(self, planned)
-        for chunk in chunks_of_raw(rows, spans):
-            sink.take(chunk)
-        return sink.finish()
+        with _Sink(self, planned) as sink:
+            for chunk in chunks_of_raw(rows, spans):
+                sink.take(chunk)
+            return sink.finish()
 
     def receipts(self) -> ReceiptLog:
         """The lane's receipts as of now."""
@@ -196,22 +201,37 @@ class Pipeline:
 
 
 class _Sink:
-    """Collects a batch's chunks, parsing each as soon as it is large enough."""
+    """Collects a batch's chunks; workers parse each as soon as it is large enough, while reading goes on."""
 
     def __init__(self, pipeline: Pipeline, planned: int) -> None:
         self._form, self._schema, self._planned = pipeline.form, pipeline.logs_schema, planned
         self._coalescer = Coalescer()
-        self._parts: list[pa.Table] = []
+        self._parts: deque[Future[pa.Table]] = deque()
+        self._done: list[pa.Table] = []
+        self._pool = ThreadPoolExecutor(_PARSERS, thread_name_prefix="parse")
 
     def take(self, chunk: Chunk) -> None:
         self._parse(self._coalescer.add(chunk))
 
     def finish(self) -> Parsed:
         self._parse(self._coalescer.flush())
-        return gathered(self._parts, self._schema)
+        self._settle(0)
+        return gathered(self._done, self._schema)
 
     def _parse(self, chunks: Iterable[Chunk]) -> None:
-        self._parts += [parse_chunk(self._form, chunk, self._planned) for chunk in chunks]
+        for chunk in chunks:
+            self._settle(_PARSERS)  # so many in work and no more: memory is bounded
+            self._parts.append(self._pool.submit(parse_chunk, self._form, chunk, self._planned))
+
+    def _settle(self, left: int) -> None:
+        while len(self._parts) > left:
+            self._done.append(self._parts.popleft().result())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
 
 def batch_report(receipt: Receipt, applied: Applied | None, seconds: float, problems: int) -> BatchReport:

@@ -91,7 +91,7 @@ class Lake:
 
     def raw(self, stream: str) -> LakeTable:
         """Exact bytes by arrival hour."""
-        return self._table(f"raw/stream={stream}", RAW_SCHEMA, PARTITION_COLUMNS)
+        return self._table(f"raw/stream={stream}", RAW_SCHEMA, PARTITION_COLUMNS, durable=True)
 
     def logs(self, stream: str, columns: Mapping[str, pa.DataType] | None = None) -> LakeTable:
         """Parsed and deduplicated records by event hour. `columns`: the stream's own."""
@@ -99,7 +99,7 @@ class Lake:
 
     def receipts(self) -> LakeTable:
         """What is known of each batch; kept for ever."""
-        return self._table("receipts", RECEIPTS_SCHEMA, ("stream", "dt"))
+        return self._table("receipts", RECEIPTS_SCHEMA, ("stream", "dt"), durable=True)
 
     def duplicates(self) -> LakeTable:
         """What was dropped because its id was there already."""
@@ -109,6 +109,9 @@ class Lake:
         """Transitions of alerts."""
         return self._table("alerts", ALERTS_SCHEMA, ("stream", "dt"))
 
-    def _table(self, path: str, schema: pa.Schema, partition_by: tuple[str, ...]) -> LakeTable:
-        root = self.url if self.local_root is not None else None
+    def _table(
+        self, path: str, schema: pa.Schema, partition_by: tuple[str, ...], *, durable: bool = False
+    ) -> LakeTable:
+        """`durable`: on local disk, sync each file before it is committed; what can be computed again goes without."""
+        root = self.url if self.local_root is not None and durable else None
         return LakeTable(f"{self.url}/{path}", lambda: self.files, path, schema, partition_by, self._options, root)
