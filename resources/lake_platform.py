@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import threading
@@ -236,11 +235,10 @@ class LakePlatform:
 
     def _watch(self, viewer: str | None) -> Watch:
         lake = self._session.lake
-        balances = functools.partial(hour_balances, lake)
         if viewer is None:
-            return Watch(lake, balances=balances)
+            return Watch(lake)
         if viewer not in self._watches:
-            self._watches[viewer] = Watch(lake, balances=balances, folder=self.settings.work / "watch" / viewer)
+            self._watches[viewer] = Watch(lake, folder=self.settings.work / "watch" / viewer)
         return self._watches[viewer]
 
     def _incomplete(self, stream: str) -> set[str]:

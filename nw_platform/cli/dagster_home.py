@@ -1,0 +1,115 @@
+"""DAGSTER_HOME: the folder, the `dagster.yaml` in it, and the lock that keeps a second `nw up` out.
+
+Written once and never touched again: whoever wants other settings edits the file.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import platform
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from nw_platform.errors import UsageError
+
+POSTGRES_VARIABLE: Final = "NW_DAGSTER_POSTGRES_URL"
+_SETTINGS: Final = """\
+# Written by `nw up` because there was none; yours to change: it is not written again.
+telemetry:
+  enabled: false   # on by default, and calls out
+nux:
+  enabled: false
+{storage}
+sensors:
+  use_threads: true   # one after the other by default: a slow one would hold up the minute tick
+  num_workers: 4
+schedules:
+  use_threads: true
+  num_workers: 4
+
+run_monitoring:
+  enabled: true   # a run that was killed stays "started" for ever without it
+  max_runtime_seconds: 900   # runs of raw, logs and reports raise it for themselves: a backfill may take long
+  start_timeout_seconds: 180
+  poll_interval_seconds: 60
+  free_slots_after_run_end_seconds: 60
+
+concurrency:
+  runs:
+    max_concurrent_runs: 6   # ticks have priority 10, reports 5, backfills 0
+    tag_concurrency_limits:
+      - {{key: dagster/backfill, limit: 2}}
+  pools:
+    default_limit: 1   # the pool `reports`: one build at a time
+    granularity: run
+
+retention:   # of ticks; the job `prune` deletes the events of old runs
+  sensor:
+    purge_after_days: {{skipped: 1, success: 7, failure: 30, started: 7}}
+  schedule:
+    purge_after_days: {{skipped: 1, success: 30, failure: 30, started: 7}}
+"""
+_SQLITE: Final = """
+# SQLite, in this folder. PostgreSQL: storage: {postgres: {postgres_url: {env: NW_DAGSTER_POSTGRES_URL}}}
+"""
+_POSTGRES: Final = """
+storage:
+  postgres:
+    postgres_url: {env: NW_DAGSTER_POSTGRES_URL}   # postgresql://user:password@host:port/database
+"""
+
+
+def prepare_home(work: Path, environ: Mapping[str, str]) -> Path:
+    """The folder for Dagster: DAGSTER_HOME, else `<work>/dagster`. Writes its `dagster.yaml` if there is none.
+
+    Raises:
+        UsageError: DAGSTER_HOME is relative, or the folder cannot be written.
+    """
+    chosen = environ.get("DAGSTER_HOME")
+    home = Path(chosen).expanduser() if chosen else (work / "dagster").absolute()
+    if not home.is_absolute():
+        raise UsageError(f"DAGSTER_HOME is {chosen!r}; it has to be an absolute path")
+    settings = home / "dagster.yaml"
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        if not settings.exists():
+            storage = _POSTGRES if environ.get(POSTGRES_VARIABLE) else _SQLITE
+            settings.write_text(_SETTINGS.format(storage=storage), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"the folder {home} cannot be written ({error.strerror}); set DAGSTER_HOME to another"
+        ) from error
+    return home
+
+
+@contextmanager
+def locked(home: Path) -> Iterator[None]:
+    """Hold the home for this process; the kernel lets go of it however the process ends.
+
+    Raises:
+        UsageError: another process holds it.
+    """
+    with (home / "nw-up.lock").open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            raise UsageError(
+                f"`nw up` runs already on {home} (process {holder}); stop it, or set DAGSTER_HOME to another folder"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def socket_path(home: Path) -> Path:
+    """Where the code server listens: always the same for a home, and short, as the kernel wants it (107 bytes)."""
+    name = hashlib.sha256(f"{platform.node()}:{home}".encode()).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"nw-{os.getuid()}-{name}" / "code.sock"
