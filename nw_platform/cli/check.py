@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from nw_platform.cli.output import Output, clock
 from nw_platform.errors import NeverwinterError, UsageError
-from nw_platform.ingest.completeness import hour_balances
 from nw_platform.ingest.session import Session
 from nw_platform.record.hours import to_iso, to_us
 from nw_platform.settings import load
@@ -47,11 +46,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     now = clock() if at is None else at
     with Session(settings) as session:
         tick = TickState() if at is not None else _look_at_sources(session, names, now)
-        watch = Watch(
-            session.lake,
-            balances=lambda stream: hour_balances(session.lake, stream),
-            folder=settings.work / "watch" / "check",
-        )
+        watch = Watch(session.lake, folder=settings.work / "watch" / "check")
         with out.progress(None, "check"):
             found = watch.findings(rules, now, tick, as_of=at, from_scratch=True)
         watch.commit()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from nw_platform.record.hours import hour_start, next_hour
-from nw_platform.watchdog.observations import HourStats
+from nw_platform.watchdog.observations import Balanced, HourStats
 from nw_platform.watchdog.receipts import ReceiptFold
 
 _VERSION: Final = 1
@@ -36,7 +36,7 @@ class StreamMemory:
     first_event: int | None = None
     last_event: int | None = None
     outside: dict[str, int] = field(default_factory=dict)
-    balances: dict[str, tuple[int, int, int]] = field(default_factory=dict)  # of the last look that saw news
+    balances: dict[str, Balanced] = field(default_factory=dict)  # of the last look that saw news
     failing: set[str] = field(default_factory=set)  # event hours with a finding that failed
     judged_until: int | None = None
 
@@ -45,6 +45,12 @@ class StreamMemory:
         first = self.first_look if self.fold.first is None else min(self.first_look, self.fold.first)
         expired = self.fold.expired
         return first if expired is None else max(first, hour_start(next_hour(expired)))
+
+    def first_kept(self) -> int | None:
+        """The first event, or the first instant that retention left."""
+        if self.first_event is None or self.fold.expired is None:
+            return self.first_event
+        return max(self.first_event, hour_start(next_hour(self.fold.expired)))
 
     def widen(self, hours: Iterable[HourStats]) -> None:
         """Take in the first and last event of some hours."""
@@ -60,7 +66,7 @@ class StreamMemory:
             "version": _VERSION,
             "fold": self.fold.as_json(),
             "stats": {hour: asdict(stats) for hour, stats in self.stats.items()},
-            "balances": {hour: list(counts) for hour, counts in self.balances.items()},
+            "balances": {hour: [b.raw, b.logs, b.duplicates] for hour, b in self.balances.items()},
             "failing": sorted(self.failing),
         }
 
@@ -73,7 +79,7 @@ class StreamMemory:
             **{name: data[name] for name in _PLAIN},
             fold=ReceiptFold.from_json(data["fold"]),
             stats={hour: _stats(stats) for hour, stats in data["stats"].items()},
-            balances={hour: (raw, logs, twice) for hour, (raw, logs, twice) in data["balances"].items()},
+            balances={hour: Balanced(*counts) for hour, counts in data["balances"].items()},
             failing=set(data["failing"]),
         )
 

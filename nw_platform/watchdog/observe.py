@@ -8,7 +8,7 @@ last look is a hint; without it everything is looked at once.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -23,14 +23,14 @@ from nw_platform.lake.tables import LakeFile, Snapshot
 from nw_platform.record.hours import HOUR_US, hour_of, hour_start, hours_between, next_hour
 from nw_platform.record.spans import Receipt
 from nw_platform.watchdog import hourstats, memory
+from nw_platform.watchdog.balances import count_balances, count_duplicates
 from nw_platform.watchdog.evaluate import evaluate
 from nw_platform.watchdog.expectations import StreamRules, VolumeRule
 from nw_platform.watchdog.findings import Finding
 from nw_platform.watchdog.memory import StreamMemory
-from nw_platform.watchdog.observations import Balance, Balanced, SourceProblem, StreamObservations
+from nw_platform.watchdog.observations import Balanced, SourceProblem, StreamObservations
 from nw_platform.watchdog.receipts import ReceiptFold
 
-BalancesOf = Callable[[str], Mapping[str, Balance]]
 LOOK_BACK_US: Final = 31 * 24 * HOUR_US  # the first look does not judge absence further back than this
 _HOSTS_US: Final = 7 * 24 * HOUR_US  # a host that was silent for longer is gone, unless it is declared
 _KEEP_HOURS: Final = 48
@@ -55,6 +55,8 @@ class _Look:
     fresh: bool
     receipts_version: int
     receipts: Mapping[str, Sequence[LakeFile]]  # stream -> files of the receipts table
+    logs: Mapping[str, Snapshot | LakeError | None]
+    duplicates: Snapshot | None
     connection: duckdb.DuckDBPyConnection | None = None
 
     def connect(self) -> duckdb.DuckDBPyConnection:
@@ -72,13 +74,12 @@ class Watch:
     a look were put to use: the next look then builds on it; a look that was not committed is repeated.
     """
 
-    def __init__(
-        self, lake: Lake, *, balances: BalancesOf, folder: Path | None = None, limit: int | None = None
-    ) -> None:
-        """`balances`: ingest's hour_balances of a stream. `limit`: most changed hours of a stream in one look."""
-        self._lake, self._balances, self._folder, self._limit = lake, balances, folder, limit
+    def __init__(self, lake: Lake, *, folder: Path | None = None, limit: int | None = None) -> None:
+        """`limit`: most changed hours of a stream in one look; the others come with the next looks."""
+        self._lake, self._folder, self._limit = lake, folder, limit
         self._memories: dict[str, StreamMemory] = {}
         self._dirty: set[str] = set()
+        self._saved: dict[str, str] = {}  # stream -> the hour in which its memory was written to disk
         self._committed = True
 
     def findings(
@@ -121,6 +122,9 @@ class Watch:
             self._memories.clear()
             self._dirty.clear()
         self._committed = False
+        # Records go from receipts to duplicates to logs. Looked at the other way round, none seems to be one too many.
+        logs = {rules.stream: self._logs(rules.stream) for rules in streams}
+        duplicates = self._lake.duplicates().snapshot()
         receipts = self._lake.receipts().snapshot()
         by_stream: dict[str, list[LakeFile]] = {}
         for file in receipts.files() if receipts else ():
@@ -132,6 +136,8 @@ class Watch:
             fresh=from_scratch or as_of is not None,
             receipts_version=receipts.version if receipts else -1,
             receipts=by_stream,
+            logs=logs,
+            duplicates=duplicates,
         )
         try:
             return {rules.stream: self._look_or_say(rules, look) for rules in streams}
@@ -140,11 +146,14 @@ class Watch:
                 look.connection.close()
 
     def commit(self) -> None:
-        """Keep what was learned by the last look."""
+        """Keep what was learned by the last look: in this process at once, on disk once an hour."""
         for stream in sorted(self._dirty):
-            if self._folder is not None and stream in self._memories:
-                memory.save(self._folder, stream, self._memories[stream])
-        self._dirty.clear()
+            known = self._memories.get(stream)
+            hour = hour_of(known.judged_until) if known is not None and known.judged_until is not None else ""
+            if self._folder is not None and known is not None and self._saved.get(stream) != hour:
+                memory.save(self._folder, stream, known)
+                self._saved[stream] = hour
+                self._dirty.discard(stream)
         self._committed = True
 
     def _remember(self, found: Iterable[Finding], now: int, *, save: bool) -> None:
@@ -174,7 +183,9 @@ class Watch:
         wanted = [r for r in new if look.as_of is None or r.planned_time <= look.as_of]
         touched = known.fold.add(sorted(wanted, key=lambda r: (r.lane, r.sequence)))
         known.receipts_version = look.receipts_version
-        logs = self._lake.logs(stream).snapshot()
+        logs = look.logs[stream]
+        if isinstance(logs, LakeError):
+            raise logs
         at_rest = logs is None or logs.version == known.logs_version
         changed = [] if at_rest or logs is None else self._compare(rules, known, logs)
         judge = _judged(rules, known, changed, now)
@@ -184,10 +195,9 @@ class Watch:
             if not look.fresh:
                 self._dirty.add(stream)
             hours = {*judge, *(hour for r in wanted for hour in r.event_hours)}
-            told = self._balances(stream) if len(wanted) == len(new) else {}
-            known.balances = _telling(told, hours)
+            known.balances = self._balances(rules, known, logs, hours, look) if len(wanted) == len(new) else {}
         else:
-            known.balances = _telling({hour: Balanced(*counts) for hour, counts in known.balances.items()}, judge)
+            known.balances = {hour: known.balances[hour] for hour in judge if hour in known.balances}
         return StreamObservations(
             stream=stream,
             live_since=known.since(),
@@ -196,10 +206,10 @@ class Watch:
             files=tuple(known.fold.contents.values()) if rules.landing else (),
             judge=judge,
             hours=known.stats,
-            first_event=known.first_event,
+            first_event=known.first_kept(),
             last_event=known.last_event,
             outside_history=known.outside,
-            balances={hour: Balanced(*counts) for hour, counts in known.balances.items()},
+            balances=known.balances,
             in_flight=known.fold.in_flight(now),
             same_hours=_same_hours(rules, known, judge),
             hosts={host: last for host, last in known.hosts.items() if last > now - _HOSTS_US},
@@ -208,6 +218,20 @@ class Watch:
             broken=known.broken,
             ingested_until=look.tick.ingested_until,
         )
+
+    def _logs(self, stream: str) -> Snapshot | LakeError | None:
+        """The newest version of a stream's logs, or why it cannot be read."""
+        try:
+            return self._lake.logs(stream).snapshot()
+        except LakeError as error:
+            return error
+
+    def _balances(
+        self, rules: StreamRules, known: StreamMemory, logs: Snapshot | None, hours: Collection[str], look: _Look
+    ) -> dict[str, Balanced]:
+        """The balances of some hours. Hours that failed before are among those to judge, so none is lost."""
+        twice = count_duplicates(look.connect(), look.duplicates, rules.stream, hours) if look.duplicates else {}
+        return count_balances(known.fold, logs.hours() if logs else {}, twice, hours)
 
     def _recall(self, rules: StreamRules, look: _Look) -> StreamMemory:
         """The memory of the stream, without what was counted for other rules."""
@@ -233,10 +257,14 @@ class Watch:
         lanes = known.fold.lanes
         files = [f for f in look.receipts.get(rules.stream, ()) if not _is_folded(f, lanes)]
         receipts = read_receipt_files(self._lake, files, rules.stream)
-        return [r for r in receipts if r.sequence > lanes.get(r.lane, (-1, ""))[0]]
+        new = [r for r in receipts if r.sequence > lanes.get(r.lane, (-1, ""))[0]]
+        if lanes and any(r.kind == "replay" for r in new):  # it changes what older receipts have counted: once more
+            known.fold = ReceiptFold(landing=rules.landing)
+            new = read_receipt_files(self._lake, look.receipts.get(rules.stream, ()), rules.stream)
+        return new
 
     def _compare(self, rules: StreamRules, known: StreamMemory, logs: Snapshot) -> list[str]:
-        """The event hours whose files changed since they were judged, newest first."""
+        """The event hours whose files changed, or went away, since they were judged; newest first."""
         states = logs.hours()
         changed = sorted((h for h, state in states.items() if known.tokens.get(h) != state.token), reverse=True)
         if self._limit is not None and len(changed) > self._limit:
@@ -250,7 +278,7 @@ class Watch:
         for hour in changed:
             known.tokens[hour] = states[hour].token
         known.outside = {hour: state.records for hour, state in states.items() if _is_outside(rules, hour)}
-        return changed
+        return sorted([*changed, *gone], reverse=True)
 
 
 def _judged(rules: StreamRules, known: StreamMemory, changed: Sequence[str], now: int) -> list[str]:
@@ -289,15 +317,6 @@ def _arrivals(known: StreamMemory, touched: Iterable[str], now: int) -> dict[str
     since = known.fold.first
     around = [hour_of(at) for at in (now - HOUR_US, now) if since is not None and hour_of(at) >= hour_of(since)]
     return {hour: known.fold.arrivals.get(hour, 0) for hour in sorted({*touched, *around})}
-
-
-def _telling(balances: Mapping[str, Balance], hours: Collection[str]) -> dict[str, tuple[int, int, int]]:
-    """The balances of some hours, and of every hour that does not add up."""
-    return {
-        hour: (b.raw, b.logs, b.duplicates)
-        for hour, b in balances.items()
-        if hour in hours or b.raw != b.logs + b.duplicates
-    }
 
 
 def _is_folded(file: LakeFile, lanes: Mapping[str, tuple[int, str]]) -> bool:

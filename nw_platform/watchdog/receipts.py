@@ -32,14 +32,26 @@ class ReceiptFold:
     faults: list[Fault] = field(default_factory=list)
     arrivals: dict[str, int] = field(default_factory=dict)  # arrival hour -> receipts, of the last days
     newest: list[tuple[int, dict[str, int]]] = field(default_factory=list)  # planned time, event hours
+    event_hours: dict[str, int] = field(default_factory=dict)  # event hour -> records that raw has of it
     first: int | None = None  # planned time of the first receipt
     expired: str | None = None  # the newest event hour that retention removed
     forgotten: int = 0  # contents that were forgotten
 
     def add(self, receipts: Iterable[Receipt]) -> set[str]:
-        """Fold receipts in; returns the arrival hours they belong to."""
+        """Fold receipts in; returns the arrival hours they belong to.
+
+        A replay replaces what the receipt that it names has counted, which has to be among `receipts`.
+        """
         touched: set[str] = set()
+        counted: dict[tuple[str, int], dict[str, int]] = {}
         for receipt in receipts:
+            if receipt.kind == "batch":
+                counted[receipt.lane, receipt.sequence] = receipt.event_hours
+                self._count(receipt.event_hours)
+            elif receipt.kind == "replay" and receipt.replaces is not None:
+                self._count(counted.get((receipt.lane, receipt.replaces), {}), sign=-1)
+                counted[receipt.lane, receipt.replaces] = receipt.event_hours
+                self._count(receipt.event_hours)
             self.first = receipt.planned_time if self.first is None else min(self.first, receipt.planned_time)
             self.arrivals[receipt.arrival_hour] = self.arrivals.get(receipt.arrival_hour, 0) + 1
             touched.add(receipt.arrival_hour)
@@ -71,6 +83,7 @@ class ReceiptFold:
             "faults": [asdict(fault) for fault in self.faults],
             "arrivals": self.arrivals,
             "newest": [list(entry) for entry in self.newest],
+            "event_hours": self.event_hours,
             "first": self.first,
             "expired": self.expired,
             "forgotten": self.forgotten,
@@ -86,10 +99,17 @@ class ReceiptFold:
             faults=[Fault(**fault) for fault in data["faults"]],
             arrivals=dict(data["arrivals"]),
             newest=[(int(planned), dict(hours)) for planned, hours in data["newest"]],
+            event_hours=dict(data["event_hours"]),
             first=data["first"],
             expired=data["expired"],
             forgotten=int(data["forgotten"]),
         )
+
+    def _count(self, event_hours: Mapping[str, int], sign: int = 1) -> None:
+        for hour, records in event_hours.items():
+            total = self.event_hours.pop(hour, 0) + sign * records
+            if total:
+                self.event_hours[hour] = total
 
     def _fault(self, receipt: Receipt, kind: str, text: str, **place: Any) -> None:  # noqa: ANN401  (Fault's fields)
         self.faults.append(

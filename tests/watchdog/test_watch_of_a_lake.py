@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from nw_platform.ingest.completeness import hour_balances
+from nw_platform.ingest.retention import expire
 from nw_platform.ingest.session import Session
 from nw_platform.ingest.tick import run_tick
 from nw_platform.record.hours import HOUR_US, to_us
@@ -47,8 +48,7 @@ class Platform:
         self.tick_state = TickState()
 
     def new_watch(self) -> Watch:
-        lake = self.session.lake
-        return Watch(lake, balances=lambda stream: hour_balances(lake, stream), folder=self.root / "watch")
+        return Watch(self.session.lake, folder=self.root / "watch")
 
     def land(self, name: str, times: list[int], *, packed: bool = False, more: bytes = b"", **fields: Any) -> Path:
         lines = [json.dumps({"ts": t // 1000, "message": "m", **fields}).encode() + b"\n" for t in times]
@@ -277,3 +277,53 @@ def test_a_stream_whose_tables_are_broken_is_said_and_the_others_are_judged(make
     found = [f for f in platform.look(at("05:31")) if not f.passed]
     assert {(f.stream, f.check) for f in found} == {("web", "continuity"), ("app", "error_rate")}
     assert "the lake cannot be read" in next(f.message for f in found if f.stream == "web")
+
+
+def test_what_is_counted_bit_by_bit_is_what_ingest_counts_from_the_whole_history(make):
+    platform = make({"web": {"path": "in/*.log", "late_after": "never"}})
+    last: dict[str, tuple[int, int, int]] = {}
+    for step in range(6):
+        now = at("05:00") + step * 20 * MINUTE
+        times = [at("02:00") + n * 37 * MINUTE for n in range(step + 2)]
+        lines = b"".join(json.dumps({"ts": t // 1000, "id": f"s-{t}", "v": 1}).encode() + b"\n" for t in times)
+        (platform.landing / f"{step}.log").write_bytes(lines)
+        platform.tick(now)
+        for finding in platform.look(now):
+            if finding.check == "completeness":
+                assert finding.passed
+                numbers = finding.numbers
+                last[str(finding.partition)] = (numbers["raw"], numbers["logs"], numbers["duplicates"])
+    whole = hour_balances(platform.session.lake, "web")
+    assert last == {hour: (b.raw, b.logs, b.duplicates) for hour, b in whole.items()}
+    assert sum(b.duplicates for b in whole.values()) > 0
+
+
+def test_records_that_went_missing_from_logs_fail_completeness(make):
+    platform = make({"web": {"path": "in/*.log", "late_after": "never"}})
+    platform.land("a.log", minutes("04:00", 120))
+    platform.tick(at("06:00"))
+    assert platform.failing(at("06:01")) == set()
+    logs = platform.session.lake.logs("web").snapshot()
+    gone = logs.hour_files([f"{DAY}T04"])
+    logs.commit(remove=gone, transactions={}, metadata={}, now=at("06:02"))
+    [finding] = [f for f in platform.look(at("06:10")) if not f.passed]
+    assert (finding.check, finding.partition, finding.severity) == ("completeness", f"{DAY}T04", "error")
+    assert "60 records are missing from logs (raw 60, logs 0, duplicates 0)" in finding.message
+    assert f"nw rebuild web {DAY}T04 {DAY}T05" in finding.message
+    assert platform.failing(at("06:11")) == {("completeness", f"{DAY}T04", "")}
+
+
+def test_what_retention_removed_is_not_missed(make):
+    expect = [{"kind": "volume", "min_lines": 1}]
+    stream = {"path": "in/*.log", "late_after": "never", "expect": expect, "retention": {"raw": "1d", "logs": "1d"}}
+    platform = make({"web": stream})
+    platform.land("a.log", minutes("2026-11-20 00:00", 120, step=30 * MINUTE))
+    platform.tick(at("2026-11-21 00:05"))
+    platform.land("b.log", minutes("2026-11-21 00:00", 60, step=30 * MINUTE))
+    platform.tick(at("05:50"))
+    assert platform.failing(at("05:51")) == set()
+    [expired] = expire(platform.session, at("05:52"))
+    assert len(expired.logs_hours) == 29
+    platform.tick_state = TickState(ingested_until=at("05:54"))
+    assert platform.failing(at("05:53")) == set()
+    assert platform.failing(at("05:54"), from_scratch=True) == set()
