@@ -128,7 +128,11 @@ def parse(text: str, *, base: str, origin: str, work: Path | None = None) -> Set
     found = _name_problems(file.streams) + _reference_problems(file, base)
     if found:
         raise ConfigError(problems.render(found, content, origin))
-    return _resolve(file, base=base, origin=origin, work=work)
+    settings = _resolve(file, base=base, origin=origin, work=work)
+    found = [problem for stream in settings.streams.values() for problem in _format_problems(stream)]
+    if found:
+        raise ConfigError(problems.render(found, content, origin))
+    return settings
 
 
 def check_history(settings: Settings, now: int) -> None:
@@ -206,6 +210,23 @@ def _stream_problems(stream: StreamEntry, sources: Mapping[str, SourceEntry], ba
     if stream.path is not None and kind == "landing":
         found += _path_problems(stream.path, stream.source, base)
     return found
+
+
+def _format_problems(stream: StreamDecl) -> list[ConfigProblem]:
+    """What only the format itself can judge: its patterns and layouts."""
+    layout = stream.event_time.layout if stream.event_time else None
+    if stream.format == "auto" or not any((stream.pattern, stream.layout, stream.delimiter, stream.quote, layout)):
+        return []
+    from nw_platform.parsing.registry import make_format  # noqa: PLC0415  (slow to import, and seldom needed)
+
+    try:
+        make_format(stream.parse_options())
+    except ConfigError as error:
+        key, colon, text = str(error).partition(": ")
+        named = colon and re.fullmatch(r"[a-z_.]+", key)
+        path = ("streams", stream.name, *(key.split(".") if named else ()))
+        return [ConfigProblem(path, text if named else str(error))]
+    return []
 
 
 def _path_problems(path: str, source: str | None, base: str) -> list[ConfigProblem]:

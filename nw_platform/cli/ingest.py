@@ -90,7 +90,10 @@ def _line(row: dict[str, Any]) -> str:
         return f"{row['stream']}: nothing new"
     hours = row["event_hours"]
     span = f" ({hours[0]} to {hours[-1]})" if len(hours) > 1 else f" ({hours[0]})" if hours else ""
-    return (
-        f"{row['stream']}: {row['records']:,} records, {row['rejects']:,} rejects, {row['duplicates']:,} duplicates,"
-        f" {row['late']:,} late, {len(hours):,} event hours{span}, {row['bytes']:,} bytes in {row['seconds']:.1f} s"
-    )
+    counts = ", ".join(_count(row[key], key) for key in ("records", "rejects", "duplicates"))
+    size = f"{row['bytes']:,} bytes in {row['seconds']:.1f} s"
+    return f"{row['stream']}: {counts}, {row['late']:,} late, {_count(len(hours), 'event hours')}{span}, {size}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what[:-1] if number == 1 else what}"

@@ -14,7 +14,6 @@ from nw_platform.streams.fields import (
     Columns,
     Day,
     Encoding,
-    GroupsRegex,
     Layout,
     OneCharacter,
     Regex,
@@ -110,7 +109,7 @@ class StreamEntry(Part):
         default=None, description="json: the format that the message of a wire record itself is in."
     )
     layout: Text | None = Field(default=None, description="log4j: the PatternLayout the lines were written with.")
-    pattern: GroupsRegex | None = Field(default=None, description="regex: a regular expression with named groups.")
+    pattern: Text | None = Field(default=None, description="regex: a regular expression with named groups.")
     delimiter: OneCharacter | None = Field(default=None, description="csv: what separates columns (default a comma).")
     quote: OneCharacter | None = Field(default=None, description='csv: what quotes a value (default ").')
     header: bool | None = Field(default=None, description="csv: whether the first line names the columns.")

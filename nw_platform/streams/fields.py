@@ -19,7 +19,7 @@ ColumnType = Literal["string", "int32", "int64", "float64", "bool", "timestamp",
 _FILLABLE_TYPES: Final = dict.fromkeys(FILLABLE_COLUMNS, "string") | {"pid": "int32", "seq": "int64"}
 _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
 FIRST_YEAR: Final = 1970
-LAST_YEAR: Final = 2262
+LAST_YEAR: Final = 2261
 
 
 def _zone(name: str) -> str:
@@ -35,13 +35,6 @@ def _regex(pattern: str) -> str:
         re.compile(pattern)
     except re.error as error:
         raise refusal(f"a regular expression; this one is broken: {error}") from None
-    return pattern
-
-
-def _named_groups(pattern: str) -> str:
-    python_spelling = re.sub(r"\(\?<(?![=!])", "(?P<", pattern)  # RE2 knows both spellings
-    if not re.compile(_regex(python_spelling)).groupindex:
-        raise refusal("a regular expression with named groups: (?P<name>...)")
     return pattern
 
 
@@ -101,7 +94,6 @@ def _columns(columns: dict[str, ColumnType]) -> dict[str, ColumnType]:
 
 Zone = Annotated[Text, AfterValidator(_zone)]
 Regex = Annotated[Text, AfterValidator(_regex)]
-GroupsRegex = Annotated[Text, AfterValidator(_named_groups)]
 Layout = Annotated[Text, AfterValidator(_strptime)]
 Encoding = Annotated[Text, AfterValidator(_encoding)]
 OneCharacter = Annotated[str, Field(strict=True, min_length=1, max_length=1)]

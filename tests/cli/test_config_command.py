@@ -77,12 +77,11 @@ class TestCheck:
         assert "app: 1 file, format json" in out
         assert "gone: the environment variable NW_TEST_UNSET is not set" in err
 
-    def test_a_formats_options_are_tried_too(self, nw, tmp_path):
-        (tmp_path / "a.log").write_text("x\n")
+    def test_a_pattern_that_cannot_be_run_is_2(self, nw):
         text = "streams: {app: {path: '*.log', format: regex, pattern: '(?P<a>x)(?=y)'}}"
         code, _, err = nw(text, "config", "check")
-        assert code == 1
-        assert "app: " in err
+        assert code == 2
+        assert "streams.app.pattern: " in err
 
     def test_an_open_history_that_is_too_long_is_refused(self, nw):
         code, _, err = nw("streams: {app: {path: x, history: {from: 1990-01-01}}}", "config", "check")

@@ -50,7 +50,7 @@ def test_ingest_prints_a_line_for_each_stream(nw):
     code, out, err = nw("ingest", "--once")
     assert (code, err) == (0, "")
     first, second = out.splitlines()
-    assert first.startswith("app: 62 records, 1 rejects, 1 duplicates, ")
+    assert first.startswith("app: 62 records, 1 reject, 1 duplicate, ")
     assert " event hours (2015-11-17T16 to " in first
     assert second == "quiet: nothing new"
     assert nw("ingest", "--once")[1].splitlines() == ["app: nothing new", "quiet: nothing new"]

@@ -90,6 +90,12 @@ def test_names_that_records_fill_may_be_declared_with_their_own_type():
     assert dict(of(text).stream("w").columns) == {"Ip": "string", "pid": "int32", "seq": "int64", "note": "string"}
 
 
+@pytest.mark.parametrize("group", ["(?P<at>", "(?<at>"])
+def test_a_pattern_may_name_its_groups_in_both_spellings(group):
+    text = f"streams: {{w: {{path: x, format: regex, pattern: '^{group}.+)$', event_time: {{field: at}}}}}}"
+    assert of(text).stream("w").parse_options().options == {"pattern": f"^{group}.+)$"}
+
+
 def test_json_is_yaml_too_also_with_tabs():
     text = json.dumps({"streams": {"w": {"path": "/x", "growing": False}}}, indent="\t")
     assert "\t" in text
