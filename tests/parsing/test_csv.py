@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nw_platform.errors import ConfigError
@@ -48,6 +48,7 @@ def plain_fields(line: str) -> list[str | None] | None:
         at += 1
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(alphabet='ab",é\n', max_size=12), min_size=1, max_size=20), st.integers(1, 4))
 def test_splitting_is_that_of_a_plain_reading(lines: list[str], fields: int) -> None:
     found = split(pa.array(lines, pa.string()), fields)
