@@ -104,10 +104,12 @@ def header_names(header: str, options: ParseOptions) -> list[str]:
         ConfigError: `delimiter` or `quote` is wrong.
     """
     names: list[str] = []
+    taken: set[str] = set()
     for number, field in enumerate(header_fields(header, *_marks(options)) or (), start=1):
         name = field.strip() or f"column_{number}"
-        taken = {other.lower() for other in names}
-        names.append(name if name.lower() not in taken else f"{name}_{number}")
+        name = name if name.lower() not in taken else f"{name}_{number}"
+        names.append(name)
+        taken.add(name.lower())
     return names
 
 

@@ -8,7 +8,7 @@ is an error of that record too.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,9 @@ import pyarrow as pa
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 Flags: TypeAlias = npt.NDArray[np.bool_]
 Positions: TypeAlias = npt.NDArray[np.int64]
+
+
+MOST_FIELDS: Final = 10_000  # a line that has more is no header
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +46,17 @@ def split(records: pa.Array, fields: int, delimiter: str = ",", quote: str | Non
 
 
 def header_fields(header: str, delimiter: str = ",", quote: str | None = '"') -> list[str] | None:
-    """The names in a header line, or None if its quotes are broken. An empty name stays empty."""
+    """The names in a header line; None if its quotes are broken or it has over MOST_FIELDS. An empty name is ""."""
     line = pa.array([header], pa.string())
-    for fields in range(1, header.count(delimiter) + 2):
-        found = split(line, fields, delimiter, quote)
-        if found.good[0]:
-            return [column[0].as_py() or "" for column in found.columns]
-    return None
+    data, offsets = _bytes_of(line)
+    separators = data == ord(delimiter)
+    quotes = np.flatnonzero(data == ord(quote)) if quote is not None else np.empty(0, dtype=np.int64)
+    if len(quotes) and _unquote(data, offsets[:-1], offsets[1:], quotes, separators).bad[0]:
+        return None
+    fields = int(np.count_nonzero(separators)) + 1
+    if fields > MOST_FIELDS:
+        return None
+    return [column[0].as_py() or "" for column in split(line, fields, delimiter, quote).columns]
 
 
 def _bytes_of(records: pa.Array) -> tuple[Bytes, Positions]:
