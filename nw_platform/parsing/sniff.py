@@ -90,8 +90,13 @@ def _lines(sample: bytes) -> list[bytes]:
     return [line.removesuffix(b"\r") for line in found if line.strip()]
 
 
+def _enough(good: int, count: int) -> bool:
+    """Whether so many good records of `count` speak for a format. One broken one never speaks against it."""
+    return good >= ENOUGH * count or (good == count - 1 and good > 1)
+
+
 def _is_json(lines: list[bytes]) -> bool:
-    return sum(_is_object(line) for line in lines) >= ENOUGH * len(lines)
+    return _enough(sum(_is_object(line) for line in lines), len(lines))
 
 
 def _is_object(line: bytes) -> bool:
@@ -128,7 +133,7 @@ def _fits(name: str, own: Mapping[str, Any], text: bytes) -> bool:
     if name == "syslog":
         named = pc.or_(parsed.column("process").is_valid(), parsed.column("priority").is_valid())
         good = pc.and_(good, named)
-    return int(pc.sum(good).as_py() or 0) >= ENOUGH * count
+    return _enough(int(pc.sum(good).as_py() or 0), count)
 
 
 def _csv(lines: list[bytes]) -> tuple[str, dict[str, Any]] | None:
@@ -140,7 +145,7 @@ def _csv(lines: list[bytes]) -> tuple[str, dict[str, Any]] | None:
         if len(names) < 2 or len(text) < 2 or not _are_names(names, text[0], delimiter):  # noqa: PLR2004  (one is no table)
             continue
         good = split(pa.array(text[1:], pa.string()), len(names), delimiter).good
-        if good.sum() >= ENOUGH * len(good):
+        if _enough(int(good.sum()), len(good)):
             return "csv", ({} if delimiter == "," else options) | {"names": names}
     return None
 

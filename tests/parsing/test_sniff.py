@@ -57,6 +57,7 @@ def test_kinds(sample: bytes, name: str, options: dict) -> None:
 
 def test_a_few_broken_lines_do_not_matter() -> None:
     assert sniff(b'{"a":1}\n' * 9 + b"broken\n") == ("json", {})
+    assert sniff(b"a,b\n1,2\n3,4\nbroken\n") == ("csv", {"names": ["a", "b"]})
     assert sniff(b'{"a":1}\n' * 3 + b"broken\n" * 3) == ("lines", {})
 
 
