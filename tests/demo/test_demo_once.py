@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 REPORTS = ("summary_report", "log_type_report", "key_coverage", "value_coverage")
 
@@ -19,7 +19,7 @@ def demo(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "HOME": str(folder.parent), "NW_CONFIG": "/nowhere/else.yaml"}
     return subprocess.run(
         [sys.executable, "-m", "nw_platform.cli.main", *arguments, "demo", "--dir", str(folder)],
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=280, env=environment,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=400, env=environment,
     )  # fmt: skip
 
 
