@@ -10,9 +10,11 @@ import dagster as dg
 from dagster import BetaWarning, PreviewWarning
 
 from assets.checks import build_checks
+from assets.console import quiet_console
 from assets.jobs import build_tick_job
 from assets.logs import build_logs
 from assets.partitions import arrival_hours, event_hours, report_days
+from assets.pruning import build_pruning
 from assets.raw import build_raw
 from assets.reports import build_reports, build_reports_job
 from nw_platform.settings import Settings, load
@@ -43,6 +45,7 @@ def build_definitions(settings: Settings, overrides: Mapping[str, Any] | None = 
     days = report_days(streams)
     tick = build_tick_job(partitions)
     reports_job = build_reports_job(days)
+    prune_job, prune_daily = build_pruning()
     return dg.Definitions(
         assets=[
             *(build_raw(s, partitions[f"raw/{s.name}"]) for s in streams),
@@ -50,13 +53,15 @@ def build_definitions(settings: Settings, overrides: Mapping[str, Any] | None = 
             build_reports(graph, settings.streams, days),
         ],
         asset_checks=[check for s in streams for check in build_checks(s, partitions)],
-        jobs=[tick, reports_job],
+        jobs=[tick, reports_job, prune_job],
+        schedules=[prune_daily],
         sensors=[
             build_arrivals(platform, partitions, tick),
             build_watchdog(platform, partitions),
             build_reports_sensor(platform, days, reports_job),
         ],
         resources={"platform": platform},
+        loggers={"console": quiet_console},
         executor=dg.in_process_executor,
     )
 
