@@ -50,8 +50,8 @@ def bag_digest(connection: duckdb.DuckDBPyConnection, query: str, schema: pa.Sch
     """(rows, sum of row hashes) of a query: equal for equal rows in any order, found in one pass and no memory."""
     columns = ", ".join(quoted(name) for name in schema.names)
     counted = f"SELECT count(*), coalesce(sum(hash({columns})::HUGEINT), 0) FROM ({query})"
-    row = connection.execute(counted).fetchone()
-    return (int(row[0]), int(row[1])) if row else (0, 0)
+    ((rows, digest),) = connection.execute(counted).fetchall()
+    return int(rows), int(digest)
 
 
 def rows_changed(connection: duckdb.DuckDBPyConnection, before: str, after: str, schema: pa.Schema) -> int:
@@ -63,8 +63,8 @@ def rows_changed(connection: duckdb.DuckDBPyConnection, before: str, after: str,
         f"FULL JOIN ({keyed.format(columns=columns, query=after)}) a "
         "USING (source, source_partition, source_start) WHERE a.h IS DISTINCT FROM b.h"
     )
-    row = connection.execute(query).fetchone()
-    return int(row[0]) if row else 0
+    ((changed,),) = connection.execute(query).fetchall()
+    return int(changed)
 
 
 def scan_hours(files: Sequence[LakeFile], schema: pa.Schema) -> str:

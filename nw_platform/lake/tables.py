@@ -278,15 +278,20 @@ class LakeTable:
         return sorted(set(self.vacuum(older_than_hours=0, full=True, dry_run=True)) - removed)
 
     def vacuum(self, *, older_than_hours: int, full: bool, dry_run: bool) -> list[str]:
-        """Delete files that were removed longer ago than this (`full`: also such as no commit ever named)."""
+        """Delete files that were removed longer ago than this (`full`: also such as no commit ever named).
+
+        Commits only if there is a file to delete: the log names removed files long after they are gone.
+        """
         handle = self._load()
         if handle is None:
             return []
-        return list(
-            handle.vacuum(
-                retention_hours=older_than_hours, dry_run=dry_run, enforce_retention_duration=False, full=full
-            )
-        )
+        options = {"retention_hours": older_than_hours, "enforce_retention_duration": False, "full": full}
+        named = handle.vacuum(dry_run=True, **options)
+        infos = self._files().get_file_info([f"{self.path}/{urllib.parse.unquote(name)}" for name in named])
+        there = [name for name, info in zip(named, infos, strict=True) if info.type == pafs.FileType.File]
+        if there and not dry_run:
+            handle.vacuum(dry_run=False, **options)
+        return there
 
     def _load(self) -> DeltaTable | None:
         try:
