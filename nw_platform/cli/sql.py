@@ -13,7 +13,7 @@ from nw_platform.settings import load
 
 HELP = (
     "Run one query (DuckDB's SQL) over logs, each stream, the reports, receipts, duplicates and alerts; docs/\n"
-    "tables.md has them all, `SHOW TABLES` and `DESCRIBE logs` too. It only reads. `-` takes the query from standard input."
+    "tables.md has them all, `SHOW TABLES` and `DESCRIBE logs` too. It only reads. `-`: from standard input."
 )
 EXAMPLE = "nw sql \"SELECT status, count(*) FROM apache_access WHERE dt = '2015-05-18' GROUP BY ALL\" --format csv"
 

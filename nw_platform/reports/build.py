@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from nw_platform.reports.tables import REPORT_TABLES, TABLES
 from nw_platform.settings import Settings
 
 PLAN_VARIABLE: Final = "NW_REPORTS_PLAN"
+
+_ONE_AT_A_TIME: Final = threading.Lock()  # dbt keeps its state in the process
 
 Progress = Callable[[int, int, str], None]  # steps done, steps, what is done now
 
@@ -122,13 +125,18 @@ def run_dbt(step: StepPlan, work: Path, *, tables: Collection[str] | None = None
     Raises:
         LakeError: a model failed or a test found something; names it.
     """
-    from dbt.cli.main import dbtRunner  # noqa: PLC0415  (two seconds to import: only where something is to be built)
+    # Two seconds to import: only where something is to be built.
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager  # noqa: PLC0415
+    from dbt.cli.main import dbtRunner  # noqa: PLC0415
 
     path = write_plan(step, work)
     select = [f"+{table}" for table in tables or ()]
     arguments = [*dbt_arguments("build", work), "--exclude-resource-type", "unit_test"]
-    with _environment(PLAN_VARIABLE, str(path)), _stdout_to_stderr():
+    with _ONE_AT_A_TIME, _environment(PLAN_VARIABLE, str(path)), _stdout_to_stderr():
+        # The adapter keeps its database for the whole process; each step needs a new one, with its own plan.
+        DuckDBConnectionManager.close_all_connections()
         result = dbtRunner().invoke([*arguments, *(["--select", *select] if select else [])])
+        DuckDBConnectionManager.close_all_connections()
     path.unlink(missing_ok=True)
     if not result.success:
         raise LakeError(f"reports were not built: {_reason(result)}")

@@ -203,6 +203,7 @@ def _json_keys(stream: StreamColumns) -> str:
     """A record counts once a key, also if an array repeats it: null only if it is null everywhere in the record."""
     blank = f"trim(text, {_BLANKS}) = ''"
     numeric = f"type IN ('integer', 'number') AND NOT {_hidden_sql()}"
+    number = "TRY_CAST(text AS DOUBLE)"  # computed for every row, also where the filter leaves it out
     return f"""SELECT {_GROUP}, {literal(stream.stream)} AS stream, host, key,
         list_sort(list_distinct(flatten(list(types)))) AS types, count(*) AS present,
         count(*) FILTER (empty = 'null') AS nulls, count(*) FILTER (empty = 'blank') AS blanks,
@@ -217,8 +218,8 @@ def _json_keys(stream: StreamColumns) -> str:
             min(length(text)) FILTER (type <> 'null' AND NOT ({blank})) AS len_min,
             max(length(text)) FILTER (type <> 'null' AND NOT ({blank})) AS len_max,
             coalesce(sum(length(text)) FILTER (type <> 'null' AND NOT ({blank})), 0) AS len_sum,
-            min(TRY_CAST(text AS DOUBLE)) FILTER ({numeric}) AS number_min, max(TRY_CAST(text AS DOUBLE)) FILTER ({numeric}) AS number_max,
-            sum(TRY_CAST(text AS DOUBLE)) FILTER ({numeric}) AS number_sum, count(*) FILTER ({numeric}) AS numbers,
+            min({number}) FILTER ({numeric}) AS number_min, max({number}) FILTER ({numeric}) AS number_max,
+            sum({number}) FILTER ({numeric}) AS number_sum, count({number}) FILTER ({numeric}) AS numbers,
             min(left(text, {MAX_VALUE})) FILTER (type = 'string' AND NOT ({blank}) AND NOT {_hidden_sql()}) AS text_min,
             max(left(text, {MAX_VALUE})) FILTER (type = 'string' AND NOT ({blank}) AND NOT {_hidden_sql()}) AS text_max
         FROM {_flat(stream)} GROUP BY record, {_GROUP}, host, key)

@@ -81,7 +81,8 @@ select
     coalesce(distinct_is_exact, true) as distinct_is_exact,
     {{ pct('distinct_values', 'filled') }} as unique_pct,
     -- H = log2 N - (sum of n log2 n) / N, the same as -(sum of p log2 p)
-    case when distinct_is_exact then greatest(log2(counted) - count_logs / counted, 0)
+    case when coalesce(filled, 0) = 0 then null
+        when distinct_is_exact then greatest(log2(counted) - count_logs / counted, 0)
         else greatest(log2(filled) - count_logs / filled, 0) end as entropy_bits,
     case when smallest is null then text_min when distinct_is_exact then smallest
         when number_min = trunc(number_min) then number_min::hugeint::varchar else number_min::varchar end as min,
