@@ -10,7 +10,8 @@ from nw_platform.ingest.pipeline import LANE, Pipeline
 from nw_platform.ingest.sampling import first_bytes
 from nw_platform.lake.receipts import ReceiptLog
 from nw_platform.lake.store import Lake
-from nw_platform.parsing.framing import make_framer
+from nw_platform.parsing.csv import header_names
+from nw_platform.parsing.framing import has_header, make_framer
 from nw_platform.parsing.registry import make_format, rules_digest
 from nw_platform.parsing.sniff import sniff
 from nw_platform.settings import Settings
@@ -53,7 +54,7 @@ class Session:
                 functools.partial(make_framer, options),
                 rules=rules_digest(options),
                 work=work,
-                sniffed=_sniffed(resolved) if declared.format == "auto" else None,
+                sniffed=_sniffed(resolved) if _open(declared) else None,
             )
         return self._pipelines[stream]
 
@@ -90,15 +91,33 @@ class Session:
         return self._sources[declared.name]
 
     def _resolved(self, declared: StreamDecl, source: Source) -> StreamDecl | None:
-        """The declaration with its format. A sniffed format is sniffed once: receipts keep it."""
-        if declared.format != "auto":
+        """The declaration with its format and, for csv, the names in its header: found out once, kept in receipts."""
+        if not _open(declared):
             return declared
         log = ReceiptLog(self.lake, self.lake.receipts().snapshot(), declared.name, LANE)
         for receipt in (*log[1:9], *reversed(log[-8:])):
             if "format" in receipt.detail:
                 return declared.with_changes(**receipt.detail["format"])
         sample = first_bytes(source)
-        return resolve_format(declared, sample, sniff) if sample else None
+        if not sample:
+            return None
+        resolved = resolve_format(declared, sample, sniff)
+        return _with_header(resolved, sample) if _open(resolved) else resolved
+
+
+def _open(declared: StreamDecl) -> bool:
+    """Whether the stream's columns are known only after a look at its first bytes."""
+    options = declared.parse_options().options
+    headed = declared.format == "csv" and has_header("csv", options) and "names" not in options
+    return headed or declared.format == "auto"
+
+
+def _with_header(declared: StreamDecl, sample: bytes) -> StreamDecl:
+    """A csv stream's declaration with the names in the header of its first file."""
+    options = declared.parse_options()
+    header = sample.removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0].rstrip(b"\r")
+    names = header_names(header.decode(declared.encoding, errors="replace"), options)
+    return declared.with_changes(options={**declared.options, "names": names})
 
 
 def _sniffed(resolved: StreamDecl) -> dict[str, Any]:

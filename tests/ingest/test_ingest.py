@@ -225,3 +225,14 @@ def test_a_sniffed_format_is_kept(world):
     with world.session(format="auto") as session:
         (batch,) = world.ingest(session).batches
         assert batch.rejects == 50
+
+
+def test_the_header_of_the_first_csv_file_gives_the_columns(world):
+    world.write("app/a.csv", b"time,Ip,amount,note\n2026-11-22T05:00:00Z,10.0.0.1,3,x\n")
+    with world.session(format="csv", path="app/*.csv", columns={"amount": "int64"}) as session:
+        world.ingest(session)
+        assert world.rows(session, "logs", "ip, amount, note, extra") == [("10.0.0.1", 3, "x", None)]
+    world.write("app/b.csv", b"time,amount,more\n2026-11-22T05:01:00Z,4,y\n")
+    with world.session(format="csv", path="app/*.csv", columns={"amount": "int64"}) as session:
+        world.ingest(session)
+        assert world.rows(session, "logs", "amount, note, extra", "1")[1] == (4, None, '{"more":"y"}')
