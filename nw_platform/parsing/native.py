@@ -27,6 +27,8 @@ def query(sql: str, **tables: pa.Table | pa.RecordBatch) -> pa.Table:
         connection.register(name, table)
     try:
         return connection.sql(sql).to_arrow_table()
+    except UnicodeDecodeError as error:  # a message that quotes its input may cut a character in two
+        raise duckdb.InvalidInputException("a value was refused; the message cannot be shown") from error
     finally:
         for name in tables:
             connection.unregister(name)
