@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 import dagster as dg
@@ -68,5 +70,6 @@ def build_definitions(settings: Settings, overrides: Mapping[str, Any] | None = 
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """What Dagster loads: the configuration named by NW_CONFIG is the only file that is read."""
-    return build_definitions(load())
+    """What Dagster loads: the configuration named by NW_CONFIG. NW_ARRIVALS_FROM is set by `nw up`."""
+    since = os.environ.get("NW_ARRIVALS_FROM")
+    return build_definitions(load(), {"arrivals_from": date.fromisoformat(since)} if since else None)

@@ -5,14 +5,14 @@ builder itself, so that the command line, a backfill and a tick are gated alike.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import dagster as dg
 
 from assets.partitions import bounds
-from assets.reporting import Log, Partitions
+from assets.reporting import Log, Partitions, Told
 from nw_platform.record.hours import hour_of, hour_start
 from nw_platform.streams.declaration import StreamDecl
 from nw_platform.watchdog.declared import CHECKS, CheckInfo, checks_of, rules_of
@@ -46,6 +46,8 @@ def evaluate(
     log: Log,
     now: int,
     viewer: str,
+    *,
+    told: Iterable[Told] = (),
 ) -> int:
     """Evaluate everything; log what is new, what changed and what became final; return how many evaluations.
 
@@ -56,14 +58,23 @@ def evaluate(
         log: takes each event; has stored it when it returns.
         now: microseconds since the epoch.
         viewer: who looks; each looks at what changed since its own last look.
+        told: hours that were just reported as materialized. To Dagster a check that was evaluated before that is "not
+            evaluated", so what fails is said again, and everything of an hour that is new or closed; what passes in
+            the open hour, which changes each minute, is not.
     """
     written = 0
+    fresh: dict[tuple[str, str | None], bool] = {(hour.asset, hour.hour): hour.first for hour in told}
     name = reported.viewer(viewer)
     found = platform.findings(name, now, reported.last_tick())
     for stream, findings in _by_stream(found, partitions, now).items():
         state = reported.checks(stream)
         rolled = rollup(findings, now)
-        worth = [f for f in changes(state, rolled, now) if _is_shown(f, platform, partitions, now)]
+        changed = {finding.key for finding in changes(state, rolled, now)}
+        worth = [
+            f
+            for f in rolled
+            if (f.key in changed or _is_outdated(f, fresh, now)) and _is_shown(f, platform, partitions, now)
+        ]
         for finding in worth:
             log(evaluation(finding))
         new = remember(state, rolled, now)
@@ -145,6 +156,12 @@ def _by_stream(findings: Iterable[Finding], partitions: Partitions, now: int) ->
                 finding = replace(finding, partition=hour_of(hour_start(last) - 1))  # noqa: PLW2901
         grouped[finding.stream].append(finding)
     return grouped
+
+
+def _is_outdated(finding: Finding, fresh: Mapping[tuple[str, str | None], bool], now: int) -> bool:
+    """Whether an evaluation that was written before is no longer shown, and should be."""
+    first = fresh.get((finding.asset, finding.partition))
+    return first is not None and (first or not finding.passed or (finding.partition or "") < hour_of(now))
 
 
 def _is_shown(finding: Finding, platform: Platform, partitions: Partitions, now: int) -> bool:

@@ -37,9 +37,12 @@ def build_tick_job(partitions: Partitions) -> dg.JobDefinition:
             found = tables(partitions, platform.settings.streams)
             log = cast("Log", context.log_event)  # its annotation leaves check evaluations out, which it takes
             hours = report(platform, reported, found, log, now, numbers=outcome.numbers)
-            checks = evaluate(platform, reported, partitions, log, now, TICK)
+            checks = evaluate(platform, reported, partitions, log, now, TICK, told=hours)
         context.log.info(
-            "%d hours reported, %d checks written, %d batches lost to another run", hours, checks, outcome.lost_races
+            "%d hours reported, %d checks written, %d batches lost to another run",
+            len(hours),
+            checks,
+            outcome.lost_races,
         )
         for problem in outcome.problems:
             context.log.warning("%s", " ".join(f"{name}={value}" for name, value in problem.items()))

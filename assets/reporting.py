@@ -25,6 +25,15 @@ Partitions = Mapping[str, dg.HourlyPartitionsDefinition]  # raw/<stream> and log
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """An hour that was reported. `first`: for the first time."""
+
+    asset: str
+    hour: str
+    first: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """One asset with its table and partitions."""
 
@@ -64,8 +73,8 @@ def report(
     *,
     numbers: Mapping[str, Mapping[str, Mapping[str, int | float]]] | None = None,
     most: int = MOST_EVENTS,
-) -> int:
-    """Log a materialization for each hour that changed, newest first; return how many.
+) -> list[Told]:
+    """Log a materialization for each hour that changed, newest hours first; return which.
 
     Args:
         platform: what to report on.
@@ -76,13 +85,15 @@ def report(
         numbers: stream -> arrival hour -> sums over what this tick brought.
         most: events at most; what is left is reported by the next call.
     """
-    told = 0
+    told: list[Told] = []
     looked_at = list(found)
     summaries = reported.summaries([table.asset for table in looked_at])
     for table in looked_at:
         brought = (numbers or {}).get(table.stream, {}) if table.layer == "raw" else {}
         if brought or _is_behind(platform, table, summaries[table.asset], now):
-            told += _report_table(platform, reported, table, summaries[table.asset], log, now, brought, most - told)
+            told += _report_table(
+                platform, reported, table, summaries[table.asset], log, now, brought, most - len(told)
+            )
     return told
 
 
@@ -105,7 +116,7 @@ def _report_table(
     now: int,
     brought: Mapping[str, Mapping[str, int | float]],
     most: int,
-) -> int:
+) -> list[Told]:
     state = platform.state(table.layer, table.stream)
     wanted = {} if state is None else {hour: of.token for hour, of in state.hours.items()}
     records = {} if state is None else {hour: of.records for hour, of in state.hours.items()}
@@ -122,6 +133,7 @@ def _report_table(
     chosen = inside[: max(most, 0)]
     facts = platform.hour_numbers(table.layer, table.stream, [h for h in chosen if wanted[h] != EMPTY], now)
     total = sum(records.values())
+    told = [Told(table.asset, hour, hour not in known) for hour in chosen]
     for hour in reversed(chosen):  # oldest first, so that the newest event is that of the newest hour
         before = known[hour].numbers if hour in known else {}
         sums = _added(before, brought.get(hour, {}))
@@ -144,7 +156,7 @@ def _report_table(
     )
     if chosen or new != summary:
         reported.save(table.asset, new, known, {hour[:7] for hour in chosen})
-    return len(chosen)
+    return told
 
 
 def materialization_metadata(numbers: Numbers, total: int | None = None) -> dict[str, Any]:

@@ -26,8 +26,10 @@ from types import FrameType
 from typing import Final
 
 from nw_platform.cli.dagster_home import locked, prepare_home, socket_path
-from nw_platform.cli.output import Output
+from nw_platform.cli.output import Output, clock
 from nw_platform.errors import NeverwinterError, UsageError
+from nw_platform.lake.store import Lake
+from nw_platform.record.hours import hour_of
 from nw_platform.settings import Settings, load
 
 HELP = "Run the Dagster UI, its daemon and the code server for the configuration, until it is stopped."
@@ -248,9 +250,18 @@ def _environment(settings: Settings, home: Path) -> dict[str, str]:
         "DAGSTER_HOME": str(home),
         "DAGSTER_DISABLE_TELEMETRY": "1",
         "NW_CONFIG": settings.path,
+        "NW_ARRIVALS_FROM": _first_arrivals(settings),
         "PYTHONPATH": path,
         "PYTHONUNBUFFERED": "1",
     }
+
+
+def _first_arrivals(settings: Settings) -> str:
+    """The day from which arrival hours are shown: that of the lake's first receipt, today if there is none yet."""
+    lake = Lake(settings.lake, work=settings.work)
+    receipts = lake.receipts().snapshot()
+    days = {file.partition["dt"] for file in receipts.files()} if receipts else set()
+    return min(days, default=hour_of(clock())[:10])
 
 
 def _code_root() -> Path:

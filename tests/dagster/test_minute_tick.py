@@ -144,7 +144,7 @@ def test_a_report_that_was_cut_short_goes_on(instance, platform):
         return tables({"raw/web": arrival_hours(web), "logs/web": event_hours(web)}, ["web"])
 
     told = [report(platform, reported, parts(platform), seen.append, platform.now, most=2) for _ in range(4)]
-    assert told == [2, 2, 2, 0]
+    assert [len(hours) for hours in told] == [2, 2, 2, 0]
     assert {(e.asset_key.path[0], e.partition) for e in seen} == {
         ("raw", "2024-03-12T05"),
         *(("logs", f"2024-03-12T0{hour}") for hour in range(5)),
@@ -256,3 +256,22 @@ def test_the_watchdog_writes_without_any_run(definitions, instance, platform):
     assert "no change" in definitions.get_sensor_def("watchdog").evaluate_tick(context).skip_message
     assert evaluations(instance, "volume") == [("2024-03-12T05", False)]
     assert platform.calls[-2] == ("findings", LastTick(platform.problems, {}, platform.now))
+
+
+def test_what_an_hour_fails_is_said_again_when_the_hour_is_materialized_anew(tick, instance, platform):
+    # To Dagster a check that was evaluated before the newest materialization is "not evaluated".
+    platform.found = [finding(passed=False), finding("late")]
+    for _ in range(3):
+        platform.waiting = [("web", "2024-03-12T05", "2024-03-12T05", 1)]
+        tick()
+    assert [passed for _, passed in evaluations(instance, "volume")] == [False, False, False]
+    assert [passed for _, passed in evaluations(instance, "late")] == [True]
+
+
+def test_an_hour_materialized_for_the_first_time_is_judged_after_that(definitions, tick, instance, platform):
+    platform.found = [finding()]
+    context = dg.build_sensor_context(instance=instance, definitions=definitions, sensor_name="watchdog")
+    definitions.get_sensor_def("watchdog").evaluate_tick(context)
+    platform.waiting = [("web", "2024-03-12T05", "2024-03-12T05", 1)]
+    tick()
+    assert evaluations(instance, "volume") == [("2024-03-12T05", True)] * 2

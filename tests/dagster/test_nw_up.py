@@ -1,0 +1,167 @@
+"""`nw up` as a user starts it: real processes, a real port, real signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+from nw_platform.cli.dagster_home import POSTGRES_VARIABLE, locked, prepare_home
+from nw_platform.errors import UsageError
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGURATION = "lake: ./lake\nstreams:\n  web: {path: 'in/web*.log', format: lines, history: {from: 2024-03-10}}\n"
+PATIENCE = 240
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+def site(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "neverwinter.yaml").write_text(CONFIGURATION, encoding="utf-8")
+    return tmp_path
+
+
+def start(site, port, home=None):
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "DAGSTER_HOME": str(home or site / "home")}
+    command = [
+        sys.executable,
+        "-m",
+        "nw_platform.cli.main",
+        "-c",
+        str(site / "neverwinter.yaml"),
+        "up",
+        "--port",
+        str(port),
+    ]
+    with (site / "up.err").open("w") as errors:
+        return subprocess.Popen(command, cwd=site, env=environ, stdout=subprocess.PIPE, stderr=errors, text=True)
+
+
+def family(process):
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def gone(processes):
+    return not psutil.wait_procs(processes, timeout=30)[1]
+
+
+def locations(url):
+    query = "{workspaceOrError {... on Workspace {locationEntries {name loadStatus locationOrLoadError {__typename}}}}}"
+    request = urllib.request.Request(
+        f"{url}/graphql", json.dumps({"query": query}).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)["data"]["workspaceOrError"]["locationEntries"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(PATIENCE)
+def test_it_serves_refuses_a_second_one_and_ends_without_a_trace(site):
+    port = free_port()
+    process = start(site, port)
+    url = process.stdout.readline().strip()  # blocks until it answers, or ends
+    assert url == f"http://127.0.0.1:{port}", (site / "up.err").read_text()
+    (entry,) = locations(url)
+    assert (entry["name"], entry["locationOrLoadError"]["__typename"]) == ("neverwinter", "RepositoryLocation")
+
+    second = start(site, free_port())
+    assert second.wait(60) == 2
+    assert "runs already" in (site / "up.err").read_text()
+
+    children = family(process)
+    assert len(children) >= 3
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0
+    assert gone(children)
+    assert process.stdout.read() == ""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(PATIENCE)
+@pytest.mark.parametrize("victim", ["webserver", "parent"])
+def test_when_one_dies_none_stays(site, victim):
+    process = start(site, free_port())
+    assert process.stdout.readline(), (site / "up.err").read_text()
+    children = family(process)
+    if victim == "parent":
+        process.kill()
+    else:
+        next(child for child in children if "dagster_webserver" in child.cmdline()).kill()
+        assert process.wait(60) == 1
+        assert (site / "up.err").read_text().splitlines()[-1].startswith("nw: the webserver ended")
+    assert gone(children)
+    process.wait(30)
+
+
+def test_a_taken_port_is_one_line_and_starts_nothing(site):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        process = start(site, taken.getsockname()[1])
+        assert process.wait(60) == 2
+    (line,) = (site / "up.err").read_text().splitlines()
+    assert line.startswith("nw: port ")
+    assert "--port" in line
+    assert process.stdout.read() == ""
+
+
+def test_the_home_is_written_once_and_has_what_the_design_needs(tmp_path):
+    home = prepare_home(tmp_path / "work", {})
+    assert home == tmp_path / "work" / "dagster"
+    settings = yaml.safe_load((home / "dagster.yaml").read_text())
+    assert settings["telemetry"]["enabled"] is False
+    assert settings["sensors"] == {"use_threads": True, "num_workers": 4}
+    assert settings["run_monitoring"]["max_runtime_seconds"] == 900
+    assert settings["concurrency"]["pools"] == {"default_limit": 1, "granularity": "run"}
+    assert "storage" not in settings
+    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    prepare_home(tmp_path / "work", {})
+    assert (home / "dagster.yaml").read_text() == "telemetry: {enabled: false}\n"
+
+
+def test_dagster_accepts_the_settings(tmp_path, monkeypatch):
+    import dagster as dg  # noqa: PLC0415  (only here)
+
+    home = prepare_home(tmp_path, {})
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    with dg.DagsterInstance.get() as instance:
+        assert instance.run_monitoring_enabled
+        assert instance.get_settings("sensors")["num_workers"] == 4
+        assert not instance.telemetry_enabled
+        queue = instance.get_concurrency_config()
+        assert queue.run_queue_config.max_concurrent_runs == 6
+        assert queue.pool_config.default_pool_limit == 1
+
+
+def test_postgres_is_a_reference_to_the_environment(tmp_path):
+    home = prepare_home(tmp_path, {POSTGRES_VARIABLE: "postgresql://u:secret@h/d"})
+    text = (home / "dagster.yaml").read_text()
+    assert "secret" not in text
+    assert yaml.safe_load(text)["storage"] == {"postgres": {"postgres_url": {"env": POSTGRES_VARIABLE}}}
+
+
+def test_a_relative_home_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="absolute"):
+        prepare_home(tmp_path, {"DAGSTER_HOME": "here"})
+
+
+def test_one_holder_at_a_time(tmp_path):
+    with locked(tmp_path), pytest.raises(UsageError, match=str(os.getpid())), locked(tmp_path):
+        pytest.fail("two holders")
+    with locked(tmp_path) as held:  # the first let go
+        assert held is None
