@@ -19,6 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nw_platform.parsing.content import rows_with_byte
 from nw_platform.parsing.contract import ParseOptions
 from nw_platform.parsing.finish import Block, BlockFormat, Extracted
 from nw_platform.parsing.native import literal, query
@@ -61,6 +62,9 @@ _GROUPS: Final = (
     *("status", "bytes_sent", "referrer", "user_agent", "forwarded"),
 )
 _WITH_QUOTES: Final = ("request", "referrer", "user_agent", "forwarded")
+_STAMP_LENGTH: Final = len(" [17/May/2015:10:05:03 +0000] ")
+_STAMP_SHAPE: Final = r"^ \[[^\]]*\] $"
+_BACKSLASH: Final = ord("\\")
 _STAMP: Final = r"\[([0-9]+/[^\]]*)\]"
 
 _METHOD: Final = r"^[A-Za-z_-]+$"
@@ -78,53 +82,76 @@ class CombinedFormat(BlockFormat):
 
     def extract(self, block: Block) -> Extracted:
         """Split at quotes and blanks; match what does not split."""
-        parts, split = _split(block.text)
+        parts, split = _split(block.text, fixed=self._layout == _LAYOUT)
         bad_format = None if split.all() else _match(block.text, ~split, parts)
         time = parse_layout(parts["time"], self._layout, self._zone)
-        columns = {name: _dash_to_null(parts[name]) for name in _DASHED}
-        columns |= _request(parts["request"])
+        columns = {name: parts[name] for name in _DASHED} | _request(parts["request"])
         return Extracted(time, bad_format, columns=columns, extra=_forwarded_json(parts["forwarded"]))
 
 
-def _split(text: pa.Array) -> tuple[dict[str, pa.Array], Mask]:
-    """The parts of the rows that split without doubt, null in the others, and which rows did."""
+def _split(text: pa.Array, *, fixed: bool) -> tuple[dict[str, pa.Array], Mask]:
+    """The parts of the rows that split without doubt, null where `-`; and which rows did (anything in the others)."""
     quotes = Pieces(text, '"')
-    combined = (quotes.counts == _COMBINED) | (quotes.counts == _FORWARDED)
-    good = combined | (quotes.counts == _COMMON)
-    good &= ~pc.match_substring(text, '\\"').to_numpy(zero_copy_only=False)
     forwarded = quotes.counts == _FORWARDED
-    good &= ~combined | _equal(quotes.take(4, good & combined), " ")
-    good &= ~combined | forwarded | _blank(quotes.take(6, good & combined))
-    good &= ~forwarded | (_equal(quotes.take(6, good & forwarded), " ") & _blank(quotes.take(8, good & forwarded)))
+    combined = (quotes.counts == _COMBINED) | forwarded
+    good = combined | (quotes.counts == _COMMON)
+    good &= ~rows_with_byte(text, _BACKSLASH)
+    good &= ~combined | quotes.equal(4, good & combined, " ")
+    good &= ~forwarded | quotes.equal(6, good & forwarded, " ")
+    good &= ~combined | forwarded | quotes.equal(6, good & combined & ~forwarded, "")
+    good &= ~forwarded | quotes.equal(8, good & forwarded, "")
 
-    prefix = Pieces(quotes.take(0, good), " [", most=2, reverse=True)
-    good &= prefix.counts == 2  # noqa: PLR2004  (before and in the bracket)
-    time = Pieces(prefix.take(1, good), "]", most=2)
-    good &= time.counts == 2  # noqa: PLR2004  (in and after the bracket)
-    good &= _equal(time.take(1, good), " ")
-    who = Pieces(prefix.take(0, good), " ", most=3)
+    prefix, time, timed = _stamp(quotes.take(0, good), fixed=fixed)
+    good &= timed
+    who = Pieces(prefix, " ", most=3)
     good &= who.counts == 3  # noqa: PLR2004  (host, ident, user)
 
     # ` 200 512 ` before a referrer, ` 200 512` at the end of a common line
     numbers = Pieces(quotes.take(2, good), " ")
-    good &= (numbers.counts == 4) | ((numbers.counts == 3) & ~combined)  # noqa: PLR2004
-    good &= _equal(numbers.take(0, good), "")
-    good &= (numbers.counts != 4) | _equal(numbers.take(3, good & (numbers.counts == 4)), "")  # noqa: PLR2004
+    good &= numbers.counts == np.where(combined, 4, 3)
+    good &= numbers.equal(0, good, "") & (~combined | numbers.equal(3, good & combined, ""))
+    for number in range(3):
+        good &= who.filled(number, good)
+    good &= numbers.filled(1, good) & numbers.filled(2, good)
+    combined &= good
+    forwarded &= good
+
+    def said(pieces: Pieces, number: int, where: Mask) -> pa.Array:
+        return pieces.take(number, where, (good & ~where) | pieces.equal(number, where, "-"))
+
     parts = {
-        "remote_host": who.take(0, good),
-        "ident": who.take(1, good),
-        "remote_user": who.take(2, good),
-        "time": time.take(0, good),
-        "request": quotes.take(1, good),
-        "status": numbers.take(1, good),
-        "bytes_sent": numbers.take(2, good),
-        "referrer": quotes.take(3, good & combined),
-        "user_agent": quotes.take(5, good & combined),
-        "forwarded": quotes.take(7, good & forwarded),
+        "remote_host": said(who, 0, good),
+        "ident": said(who, 1, good),
+        "remote_user": said(who, 2, good),
+        "time": time,
+        "request": said(quotes, 1, good),
+        "status": said(numbers, 1, good),
+        "bytes_sent": said(numbers, 2, good),
+        "referrer": said(quotes, 3, combined),
+        "user_agent": said(quotes, 5, combined),
+        "forwarded": said(quotes, 7, forwarded),
     }
-    for name in ("remote_host", "ident", "remote_user", "status", "bytes_sent"):
-        good &= ~_equal(parts[name], "")
     return parts, good
+
+
+def _stamp(prefix: pa.Array, *, fixed: bool) -> tuple[pa.Array, pa.Array, Mask]:
+    """`host ident user [time] ` as what stands before the bracket, the time, and the rows where both are there.
+
+    The time of the usual layout (`fixed`) has a fixed length and repeats: it comes dictionary-encoded.
+    """
+    if fixed:
+        content = prefix.view(pa.binary())
+        stamps = pc.binary_slice(content, -_STAMP_LENGTH).view(pa.string()).dictionary_encode()
+        fits = pc.match_substring_regex(stamps.dictionary, _STAMP_SHAPE)
+        times = pc.if_else(fits, pc.binary_slice(stamps.dictionary.view(pa.binary()), 2, -2).view(pa.string()), _NULL)
+        before = pc.binary_slice(content, 0, -_STAMP_LENGTH).view(pa.string())
+        return before, pa.DictionaryArray.from_arrays(stamps.indices, times), _true(fits.take(stamps.indices))
+    bracket = Pieces(prefix, " [", most=2, reverse=True)
+    good = bracket.counts == 2  # noqa: PLR2004  (before and in the bracket)
+    time = Pieces(bracket.take(1, good), "]", most=2)
+    good &= time.counts == 2  # noqa: PLR2004  (in and after the bracket)
+    good &= time.equal(1, good, " ")
+    return bracket.take(0, good), time.take(0, good), good
 
 
 def _match(text: pa.Array, odd: Mask, parts: dict[str, pa.Array]) -> Mask:
@@ -141,7 +168,9 @@ def _match(text: pa.Array, odd: Mask, parts: dict[str, pa.Array]) -> Mask:
         if name in _WITH_QUOTES:  # a group that took no part is empty, an empty field is two quotes
             values = pc.if_else(pc.equal(values, ""), _NULL, pc.utf8_slice_codeunits(values, 1, -1))
         unfit = found.column("stamp").combine_chunks() if name == "time" else _NULL
-        parts[name] = put(parts[name], odd, pc.if_else(fits, values, unfit))
+        if name in _DASHED:
+            values = _dash_to_null(values)
+        parts[name] = put(_decoded(parts[name]), odd, pc.if_else(fits, values, unfit))
     bad = np.zeros(len(text), dtype=np.bool_)
     bad[odd] = ~fits.to_numpy(zero_copy_only=False)
     return bad
@@ -149,13 +178,15 @@ def _match(text: pa.Array, odd: Mask, parts: dict[str, pa.Array]) -> Mask:
 
 def _request(request: pa.Array) -> dict[str, pa.Array]:
     """Method, path and protocol."""
-    request = pc.if_else(pc.equal(request, ""), _NULL, _dash_to_null(request))
     pieces = Pieces(request, " ")
     three = pieces.counts == 3  # noqa: PLR2004
-    method, path, protocol = (pieces.take(number, three) for number in range(3))
+    method, path, protocol = (pieces.take(number, three, ~three) for number in range(3))
     plain = three & _shaped(method, _METHOD) & _shaped(protocol, _PROTOCOL)
     columns = {"method": method, "path": path, "protocol": protocol}
-    odd = ~plain & pc.is_valid(request).to_numpy(zero_copy_only=False)
+    single = pieces.counts == 1
+    said = pieces.counts > 0
+    said &= ~pieces.equal(0, single, "") & ~pieces.equal(0, single, "-")
+    odd = ~plain & said
     if odd.any():
         found = query(
             f"SELECT unnest(regexp_extract(x, {literal(_REQUEST)}, ['method', 'path', 'protocol'])), x FROM requests",
@@ -195,14 +226,6 @@ def _shaped(values: pa.Array, pattern: str) -> Mask:
     return _true(pc.match_substring_regex(distinct.dictionary, pattern).take(distinct.indices))
 
 
-def _equal(values: pa.Array, wanted: str) -> Mask:
-    return _true(pc.equal(values, wanted))
-
-
-def _blank(values: pa.Array) -> Mask:
-    return _equal(pc.ascii_ltrim(values, characters=" "), "")
-
-
 def _true(values: pa.Array) -> Mask:
     """A boolean array as a mask; null is false."""
     mask: Mask = pc.fill_null(values, fill_value=False).to_numpy(zero_copy_only=False)
@@ -211,3 +234,8 @@ def _true(values: pa.Array) -> Mask:
 
 def _dash_to_null(values: pa.Array) -> pa.Array:
     return pc.if_else(pc.equal(values, "-"), _NULL, values)
+
+
+def _decoded(values: pa.Array) -> pa.Array:
+    """A string array, also of one that is dictionary-encoded."""
+    return values.dictionary_decode() if pa.types.is_dictionary(values.type) else values

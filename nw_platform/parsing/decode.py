@@ -75,13 +75,14 @@ def decode(value: pa.Array, encoding: str, max_record: int, lengths: npt.NDArray
 
 def without_bom(text: pa.Array, first: Mask) -> pa.Array:
     """`text` without the byte order mark that rows at the beginning of a file (`first`) may start with."""
-    if not first.any():
+    rows = np.flatnonzero(first)
+    marked = rows[pc.starts_with(text.take(pa.array(rows)), "\ufeff").to_numpy(zero_copy_only=False)]
+    if not len(marked):
         return text
-    marked = first & pc.starts_with(text, "\ufeff").to_numpy(zero_copy_only=False)
-    if not marked.any():
-        return text
-    mask = pa.array(marked)
-    return pc.replace_with_mask(text, mask, pc.utf8_slice_codeunits(text.filter(mask), 1))
+    mask = np.zeros(len(text), dtype=np.bool_)
+    mask[marked] = True
+    bare = pc.utf8_slice_codeunits(text.take(pa.array(marked)), 1)
+    return pc.replace_with_mask(text, pa.array(mask), bare)
 
 
 def _decode_damaged(value: pa.Array) -> tuple[pa.Array, Mask]:

@@ -24,7 +24,17 @@ import pyarrow.compute as pc
 from nw_platform.parsing.contract import ParseOptions
 from nw_platform.parsing.finish import Block, BlockFormat, Extracted, any_of, fillable
 from nw_platform.parsing.json_extra import expected_length, lengthened, rest, shortest_length
-from nw_platform.parsing.json_leaves import FIELDS, Member, from_leaf, leaves, loose, present, string_of, valid
+from nw_platform.parsing.json_leaves import (
+    FIELDS,
+    Member,
+    from_leaf,
+    is_string,
+    leaves,
+    loose,
+    present,
+    string_of,
+    valid,
+)
 from nw_platform.parsing.json_times import JsonTime
 from nw_platform.parsing.pieces import put
 from nw_platform.record.envelope import ENVELOPE_FIELDS, SERIES
@@ -122,7 +132,7 @@ class JsonFormat(BlockFormat):
         expected = expected_length(counted, count)
         odd = expected != pc.binary_length(text).to_numpy(zero_copy_only=False)
         for member, leaf in counted.items():
-            if member[-1] in self._own or member == (FIELDS,):
+            if member == (FIELDS,) or (member[-1] in self._own and not _all_strings(leaf)):
                 odd |= lengthened(leaf)
         omitted = [member for member in self._members if member not in found]
         found |= {member: pa.nulls(count, pa.string()) for member in omitted}
@@ -208,3 +218,7 @@ def _either(first: pa.Array, second: pa.Array) -> pa.Array:
 def _emptied(text: pa.Array, mask: Mask) -> pa.Array:
     """`text` with an empty object in the rows of the mask."""
     return pc.if_else(pa.array(mask), pa.scalar("{}", pa.string()), text)
+
+
+def _all_strings(leaf: pa.Array) -> bool:
+    return pc.all(is_string(leaf)).as_py() is not False

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nw_platform.parsing.content import rows_with_byte
 from nw_platform.parsing.native import literal, query
 from nw_platform.parsing.pieces import put
 from nw_platform.parsing.typed import typed
@@ -41,6 +42,7 @@ FIELDS: Final = "fields"
 
 _NULL: Final = pa.scalar(None, pa.string())
 _BOOLEANS: Final = pa.array(["true", "false"])
+_BACKSLASH: Final = ord("\\")
 _SAMPLE: Final = 256  # rows that are asked which keys there are
 # What DuckDB reads although it is no JSON: trailing commas, and numbers that are none.
 _LOOSE: Final = r"(?i),\s*[}\]]|[:\[,]\s*-?(nan|inf)"
@@ -149,11 +151,13 @@ def string_of(leaf: pa.Array) -> pa.Array:
     if pc.all(strings).as_py() is False:
         leaf = pc.if_else(strings, leaf, _NULL)
     bare = pc.binary_slice(leaf.view(pa.binary()), 1, -1).view(pa.string())
-    escaped = pc.fill_null(pc.match_substring(bare, "\\"), fill_value=False)
-    if not pc.any(escaped).as_py():
+    escaped = rows_with_byte(bare, _BACKSLASH)
+    if not escaped.any():
         return bare
-    found = query("SELECT json_extract_string(x, '$') AS s FROM texts", texts=pa.table({"x": leaf.filter(escaped)}))
-    return put(bare, escaped.to_numpy(zero_copy_only=False), found.column("s").combine_chunks())
+    found = query(
+        "SELECT json_extract_string(x, '$') AS s FROM texts", texts=pa.table({"x": leaf.filter(pa.array(escaped))})
+    )
+    return put(bare, escaped, found.column("s").combine_chunks())
 
 
 def from_leaf(leaf: pa.Array, kind: pa.DataType, zone: str = "UTC") -> tuple[pa.Array, Mask | None]:

@@ -75,7 +75,7 @@ def parse_layout(text: pa.Array, layout: str, zone: str = "UTC") -> pa.Array:
 
     A layout without `%z` gives local times of `zone`. Logs repeat their times, so each distinct text is read once.
     """
-    times = text.dictionary_encode()
+    times = text if pa.types.is_dictionary(text.type) else text.dictionary_encode()
     layouts = literal(layout)
     distinct = times.dictionary
     if layout.endswith("%z"):  # DuckDB does not read Z as an offset

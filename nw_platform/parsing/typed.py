@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nw_platform.parsing.content import DIGITS_END, highest_byte
 from nw_platform.parsing.times import parse_iso
 from nw_platform.record.envelope import SEVERITIES
 
@@ -56,8 +57,8 @@ def map_severity(severity: pa.Array) -> pa.Array:
 
 
 def _integers(text: pa.Array, kind: pa.DataType) -> pa.Array:
-    # Arrow also reads hexadecimal; otherwise its reader is exact and refuses what does not fit.
-    if not pc.any(pc.match_substring_regex(text, "[^0-9-]")).as_py():
+    # Arrow also reads hexadecimal, which has letters; otherwise its reader is exact and refuses what does not fit.
+    if highest_byte(text) <= DIGITS_END:
         try:
             return text.cast(kind)
         except pa.ArrowInvalid:
@@ -77,6 +78,14 @@ def _integers(text: pa.Array, kind: pa.DataType) -> pa.Array:
 
 
 def _floats(text: pa.Array, _zone: str) -> pa.Array:
+    if highest_byte(text) <= DIGITS_END:  # no letters, so neither infinity nor what is no number
+        try:
+            values = text.cast(pa.float64())
+        except pa.ArrowInvalid:
+            pass
+        else:
+            if pc.all(pc.is_finite(values)).as_py() is not False:
+                return values
     values = _cast_where(pc.replace_substring_regex(text, r"^\+", ""), _NUMBER, pa.float64())
     return pc.if_else(pc.is_finite(values), values, pa.scalar(None, pa.float64()))
 

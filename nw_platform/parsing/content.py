@@ -1,0 +1,51 @@
+"""Looking at the bytes of whole string arrays: what is rare is ruled out at the speed of memory, without kernels."""
+
+from __future__ import annotations
+
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+__all__ = ["DIGITS_END", "has_byte", "highest_byte", "rows_with_byte"]
+
+Mask: TypeAlias = npt.NDArray[np.bool_]
+Bytes: TypeAlias = npt.NDArray[np.uint8]
+Offsets: TypeAlias = npt.NDArray[np.int32]
+
+DIGITS_END: Final = ord("9")  # digits, signs, dots, commas, quotes and blanks are not above it; letters are
+
+_PIECE: Final = 1 << 19  # bytes looked at together: they and the answer stay in the cache
+
+
+def highest_byte(text: pa.Array) -> int:
+    """The largest byte in a string or binary array; 0 if there is none."""
+    content, _ = _content(text)
+    return int(content.max()) if len(content) else 0
+
+
+def has_byte(text: pa.Array, byte: int) -> bool:
+    """Whether a byte occurs anywhere in a string or binary array."""
+    content, _ = _content(text)
+    return any((content[at : at + _PIECE] == byte).any() for at in range(0, len(content), _PIECE))
+
+
+def rows_with_byte(text: pa.Array, byte: int) -> Mask:
+    """The rows of a string or binary array in which a byte occurs."""
+    content, offsets = _content(text)
+    found = np.zeros(len(text), dtype=np.bool_)
+    for at in range(0, len(content), _PIECE):
+        places = np.flatnonzero(content[at : at + _PIECE] == byte)
+        if len(places):
+            found[np.searchsorted(offsets, places + (at + int(offsets[0])), side="right") - 1] = True
+    return found
+
+
+def _content(text: pa.Array) -> tuple[Bytes, Offsets]:
+    """All bytes of the array, nulls' included, and where each row begins in its buffer (one more than rows)."""
+    _, offsets_buffer, data = text.buffers()
+    if data is None or not len(text):
+        return np.zeros(0, dtype=np.uint8), np.zeros(len(text) + 1, dtype=np.int32)
+    offsets = np.frombuffer(offsets_buffer, dtype=np.int32)[text.offset : text.offset + len(text) + 1]
+    return np.frombuffer(data, dtype=np.uint8)[offsets[0] : offsets[-1]], offsets
