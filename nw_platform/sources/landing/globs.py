@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Final, TypeAlias
 
@@ -31,6 +31,7 @@ class Glob:
         self.recursive = any(ANY_FOLDERS in alternative for alternative in self._alternatives)
         self.depth = max(len(alternative) for alternative in self._alternatives)
         self._memo = lru_cache(maxsize=4096)(self._enter)
+        self.matcher = lru_cache(maxsize=4096)(self._matcher)
 
     def start(self) -> States:
         """The states in the folder `base`."""
@@ -42,10 +43,7 @@ class Glob:
 
     def accepts(self, states: States, name: str) -> bool:
         """Whether a file of this name, in a folder with these states, matches."""
-        return any(
-            component + 1 == len(self._alternatives[number]) and self._names[number][component](name)
-            for number, component in states
-        )
+        return self.matcher(states)(name) is not None
 
     def names_it(self, states: States, name: str) -> bool:
         """Whether it matches by more than wildcards: then a folder of this name is likely a mistake."""
@@ -65,6 +63,15 @@ class Glob:
             if not states:
                 return False
         return self.accepts(states, name)
+
+    def _matcher(self, states: States) -> Callable[[str], object]:
+        """What tells whether a file's name matches in a folder with these states: one call a file."""
+        wanted = [
+            fnmatch.translate(self._alternatives[number][component])
+            for number, component in states
+            if component + 1 == len(self._alternatives[number])
+        ]
+        return re.compile("|".join(wanted) if wanted else r"(?!)").match
 
     def _enter(self, states: States, folder: str) -> States:
         found = []

@@ -6,10 +6,12 @@ depends on that file: it may be gone, damaged or of another time, and only costs
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
 import os
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final, Self
@@ -19,6 +21,7 @@ import xxhash
 from nw_platform.record.spans import Receipt, Span
 from nw_platform.sources.landing.files import Stamp
 from nw_platform.sources.landing.fingerprint import Mark
+from nw_platform.sources.landing.unpack import codec_of
 
 _LAYOUT: Final = 1  # of the hint file
 
@@ -56,7 +59,7 @@ class Content:
 
     def see(self, path: str, stamp: Stamp, now: int) -> None:
         """It is at this path with this stamp now."""
-        self.path = path
+        self.path, self.codec = path, codec_of(path)
         if stamp != self.stamp:
             self.stamp = stamp
             self.damage = None
@@ -79,14 +82,20 @@ class Ledger:
         self.records = 0
         self.digest = ""
         self.sequence = -1  # of the last receipt that is in
-        self.receipt = ""  # its digest
+        self.receipt = ""  # its `identity_of`
+
+    def fold_all(self, receipts: Iterable[Receipt]) -> None:
+        """Take in the spans of receipts, oldest first."""
+        with _without_collections():
+            for receipt in receipts:
+                self.fold(receipt)
 
     def fold(self, receipt: Receipt) -> None:
         """Take in the spans of one more receipt."""
         if receipt.kind == "batch":
             for span in receipt.spans:
                 self._fold_span(span, receipt.planned_time)
-        self.sequence, self.receipt = receipt.sequence, receipt.self_digest()
+        self.sequence, self.receipt = receipt.sequence, identity_of(receipt)
 
     def positions(self, spans: Sequence[Span] = ()) -> dict[str, Any]:
         """Totals over the contents, once `spans` are read too, and a digest of all that was read, in order."""
@@ -138,6 +147,11 @@ class Ledger:
             return None
         if checksum.decode(errors="replace") != xxhash.xxh3_128_hexdigest(text):
             return None
+        with _without_collections():
+            return cls._parsed(text)
+
+    @classmethod
+    def _parsed(cls, text: bytes) -> Self | None:
         data = json.loads(text)
         if data["layout"] != _LAYOUT:
             return None
@@ -151,15 +165,19 @@ class Ledger:
         return ledger
 
     def _fill(self, rows: Iterable[list[Any]]) -> None:
+        contents, generations, by_path = self.contents, self.generations, self.by_path
         for row in rows:
             row[_STAMP] = Stamp(*row[_STAMP])
             row[_HEAD] = tuple(row[_HEAD])
-            row[_MARK] = Mark(*row[_MARK]) if row[_MARK] else None
-            row[_DAMAGE] = tuple(row[_DAMAGE]) if row[_DAMAGE] else None
+            if row[_MARK]:
+                row[_MARK] = Mark(*row[_MARK])
+            if row[_DAMAGE]:
+                row[_DAMAGE] = tuple(row[_DAMAGE])
             content = Content(*row)
-            self.contents[content.name, content.generation] = content
-            self.generations[content.name] = max(content.generation + 1, self.generations.get(content.name, 0))
-            self.by_path[content.path] = content
+            name, generation = content.name, content.generation
+            contents[name, generation] = by_path[content.path] = content
+            if generation >= generations.get(name, 0):
+                generations[name] = generation + 1
 
     def _fold_span(self, span: Span, planned: int) -> None:
         state = span.state
@@ -177,7 +195,7 @@ class Ledger:
                 end=span.end,
                 head=(state["head"][0], state["head"][1]),
                 mark=mark,
-                codec=state.get("codec"),
+                codec=codec_of(state["path"]),
                 exhausted=bool(state.get("exhausted")),
                 header=state.get("header"),
                 damage=damage,
@@ -190,7 +208,7 @@ class Ledger:
             self.move(content, state["path"], stamp, content.seen)
             content.end, content.mark = span.end, mark
             content.head = (state["head"][0], state["head"][1])
-            content.exhausted, content.codec = bool(state.get("exhausted")), state.get("codec")
+            content.exhausted = bool(state.get("exhausted"))
             content.header, content.damage = state.get("header"), damage
         self.nothing_in.pop(content.path, None)
         self.bytes += span.end - span.start
@@ -203,6 +221,24 @@ _STAMP: Final = _COLUMNS.index("stamp")
 _HEAD: Final = _COLUMNS.index("head")
 _MARK: Final = _COLUMNS.index("mark")
 _DAMAGE: Final = _COLUMNS.index("damage")
+
+
+@contextlib.contextmanager
+def _without_collections() -> Iterator[None]:
+    """Many small objects are made and none dies: looking for dead ones would take half of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def identity_of(receipt: Receipt) -> str:
+    """Tells receipts of one lane apart, without a hash over all their spans: positions and chain cover those."""
+    what = [receipt.sequence, receipt.digest, receipt.previous_digest, receipt.positions, receipt.planned_time]
+    return xxhash.xxh3_128_hexdigest(json.dumps(what, sort_keys=True).encode())
 
 
 def _chained(digest: str, span: Span) -> str:

@@ -83,12 +83,12 @@ class Planner:
         for path, stamp in self._listing.files.items():
             content = by_path.get(path)
             if content is None:
-                if stamp.size and not (path in nothing_in and self._waits(*nothing_in[path], stamp)):
+                if stamp.size and not (path in nothing_in and self._waits(path, *nothing_in[path], stamp)):
                     unknown.append(_Unknown(path, stamp))
             elif content.stamp == stamp:
                 if content.damage is not None:
                     self._problems.append(Problem("damaged", path, *content.damage))
-                elif content.is_unread() and not (content.idle and self._waits(stamp, content.settles_at, stamp)):
+                elif content.is_unread() and not (content.idle and self._waits(path, stamp, content.settles_at, stamp)):
                     unread.append(content)
             else:
                 changed.append((content, stamp))
@@ -107,7 +107,7 @@ class Planner:
         if not same:
             self._displaced.add(content.key)
             if stamp.size and not (
-                path in self._ledger.nothing_in and self._waits(*self._ledger.nothing_in[path], stamp)
+                path in self._ledger.nothing_in and self._waits(path, *self._ledger.nothing_in[path], stamp)
             ):
                 unknown.append(_Unknown(path, stamp))
             return
@@ -117,12 +117,18 @@ class Planner:
         if content.is_unread():
             unread.append(content)
 
-    def _waits(self, known: Stamp, settles_at: int | None, stamp: Stamp) -> bool:
+    def _waits(self, path: str, known: Stamp, settles_at: int | None, stamp: Stamp) -> bool:
         """Whether a file that had nothing whole when it had the stamp `known` is to be left alone."""
         if known != stamp or (settles_at is not None and self._now >= settles_at):
             return False
+        if settles_at is None and self._growing and codec_of(path) is None and self._follows_another(path):
+            return False  # what it was rotated from may have come only now
         self._say_settles(settles_at)
         return True
+
+    def _follows_another(self, path: str) -> bool:
+        """Whether this looks like the rotated file of one that is there: `a.log.1` beside `a.log`."""
+        return any("." in stem.rpartition("/")[2] and stem in self._listing.files for stem in stems(path))
 
     def _say_settles(self, at: int | None) -> None:
         if at is not None:
@@ -152,7 +158,7 @@ class Planner:
                 self._ledger.nothing_in[path] = (stamp, None)
                 continue
             orphans.remove(content)
-            if content.is_unread() and not (content.idle and self._waits(stamp, content.settles_at, stamp)):
+            if content.is_unread() and not (content.idle and self._waits(path, stamp, content.settles_at, stamp)):
                 yield content
 
     def _among(self, wanted: list[Content], path: str, stamp: Stamp) -> Content | None:
@@ -231,7 +237,7 @@ class Planner:
             return False
         packed = content.codec is not None
         growing = self._growing and not packed
-        rotated = content.path != content.name
+        rotated = content.path != content.name or self._follows_another(content.path)
         settles_at = _settles_at(content.stamp, content.seen)
         settled = self._now >= settles_at
         whole = not growing or (rotated and settled)

@@ -109,46 +109,22 @@ class Reader:
     def _planned(
         self, reader: SpanReader, span: Span, make_framer: Callable[[str | None, int], Any]
     ) -> Iterator[pa.RecordBatch]:
-        state = span.state
         opened = self._open(span)
         framer = make_framer(reader.header, span.start)
         piece = _Piece(reader, span, framer, Trail(Hashes(opened.fingerprint, xxhash.xxh3_128())))
-        first = b""
-        limit, position, exhausted = span.end, span.start, False
-        damage: DamagedFileError | None = None
+        ending = _Ending()
         keep = False
         try:
-            while True:
-                going_on = framer.position > span.start
-                size = min(BLOCK, limit - position) if position < limit else _PROBE if going_on else BLOCK
-                try:
-                    data = opened.read(size)
-                except DamagedFileError as error:
-                    damage = error
-                    break
-                if not data:
-                    exhausted = True
-                    break
-                if position >= limit:
-                    if going_on:
-                        opened.ahead = data
-                        break
-                    limit = position + len(data)  # not one record is whole yet
-                if len(first) < HEAD and not span.start:
-                    first += data[: HEAD - len(first)]
-                position += len(data)
-                piece.trail.push(data, framer.position)
+            for data in _blocks(opened, piece, ending):
                 yield piece.batch(framer.feed(data))
-                if piece.records >= state["most"]:
-                    break
-            if exhausted:
-                yield piece.batch(_finish(framer, whole=state["whole"], settled=state["settled"]))
-            elif damage is not None:
+            if ending.exhausted:
+                yield piece.batch(_finish(framer, whole=span.state["whole"], settled=span.state["settled"]))
+            elif ending.damage is not None:
                 yield piece.batch(_finish(framer, whole=False, settled=True))
-            piece.close(_receipt_state(piece, first, damage, exhausted=exhausted), damage)
-            if reader.span.end == span.start and damage is None:
+            piece.close(_receipt_state(piece, ending), ending.damage)
+            if reader.span.end == span.start and ending.damage is None:
                 self._nothing(span)
-            keep = self._keep(reader.span, opened, piece, exhausted=exhausted or damage is not None)
+            keep = self._keep(reader.span, opened, piece, ending)
         finally:
             if not keep:
                 opened.stream.close()
@@ -231,9 +207,9 @@ class Reader:
         kept.opened.stream.close()
         return None
 
-    def _keep(self, span: Span, opened: OpenContent, piece: _Piece, *, exhausted: bool) -> bool:
+    def _keep(self, span: Span, opened: OpenContent, piece: _Piece, ending: _Ending) -> bool:
         """Keep a packed file open that is to be gone on with."""
-        if exhausted or not span.state.get("codec"):
+        if ending.exhausted or ending.damage is not None or not span.state.get("codec"):
             return False
         found = piece.trail.at(span.end)
         if found is None or (span.end < piece.trail.position and not found[1]):
@@ -304,13 +280,49 @@ class _Piece:
             self.reader.problems.append(Problem("damaged", self.span.state["path"], position, reason))
 
 
-def _receipt_state(piece: _Piece, first: bytes, damage: DamagedFileError | None, *, exhausted: bool) -> dict[str, Any]:
+@dataclass(slots=True)
+class _Ending:
+    """What stopped the reading of a planned span, other than its planned end; and how its content began."""
+
+    exhausted: bool = False
+    damage: DamagedFileError | None = None
+    first: bytes = b""
+
+
+def _blocks(opened: OpenContent, piece: _Piece, ending: _Ending) -> Iterator[bytes]:
+    """Blocks of a planned span. Beyond its planned end only as long as not one record is whole."""
+    span, framer = piece.span, piece.framer
+    limit, position = span.end, span.start
+    while piece.records < span.state["most"]:
+        going_on = framer.position > span.start
+        size = min(BLOCK, limit - position) if position < limit else _PROBE if going_on else BLOCK
+        try:
+            data = opened.read(size)
+        except DamagedFileError as error:
+            ending.damage = error
+            return
+        if not data:
+            ending.exhausted = True
+            return
+        if position >= limit:
+            if going_on:
+                opened.ahead = data
+                return
+            limit = position + len(data)
+        if not span.start and len(ending.first) < HEAD:
+            ending.first += data[: HEAD - len(ending.first)]
+        position += len(data)
+        piece.trail.push(data, framer.position)
+        yield data
+
+
+def _receipt_state(piece: _Piece, ending: _Ending) -> dict[str, Any]:
     """What the receipt keeps: enough to find the same bytes again."""
     planned, end = piece.span.state, piece.framer.position
     head = planned["head"]
     if not piece.span.start:
-        length = head_length(min(end, len(first)))
-        head = [length, head_hash(first, length)]
+        length = head_length(min(end, len(ending.first)))
+        head = [length, head_hash(ending.first, length)]
     found = piece.trail.at(end)
     state = {
         "path": planned["path"],
@@ -321,11 +333,11 @@ def _receipt_state(piece: _Piece, first: bytes, damage: DamagedFileError | None,
         "range": found[0].span.hexdigest() if found else "",
     }
     if codec := codec_of(planned["path"]):
-        state |= {"codec": codec, "exhausted": exhausted}
+        state |= {"codec": codec, "exhausted": ending.exhausted}
     if piece.framer.header is not None:
         state["header"] = piece.framer.header
-    if damage is not None:
-        state["damaged"] = [end, f"{damage}; what is whole before byte {end} is in"]
+    if ending.damage is not None:
+        state["damaged"] = [end, f"{ending.damage}; what is whole before byte {end} is in"]
     return state
 
 

@@ -15,7 +15,7 @@ from nw_platform.sources.landing.files import Files, Listing, Stamp
 from nw_platform.sources.landing.fingerprint import head_hash
 from nw_platform.sources.landing.globs import Glob
 from nw_platform.sources.landing.identity import peek, stems
-from nw_platform.sources.landing.ledger import Ledger
+from nw_platform.sources.landing.ledger import Ledger, identity_of
 from nw_platform.sources.landing.planning import Planner
 from nw_platform.sources.landing.reading import Reader
 from nw_platform.sources.landing.systems import open_files
@@ -66,11 +66,10 @@ class LandingSource:
         after = 0
         if known is not None:
             after = known.sequence - receipts[0].sequence + 1
-            if not 0 < after <= len(receipts) or receipts[after - 1].self_digest() != known.receipt:
+            if not 0 < after <= len(receipts) or identity_of(receipts[after - 1]) != known.receipt:
                 known, after = None, 0
         self._ledger = known or Ledger()
-        for receipt in receipts[after:]:
-            self._ledger.fold(receipt)
+        self._ledger.fold_all(receipts[after:])
         self._unsaved = len(self._ledger.contents) if receipts and not known else len(receipts) - after
 
     def advance(self, receipt: Receipt) -> None:

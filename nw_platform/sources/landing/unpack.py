@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import bz2
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Final, Protocol
 
 import zstandard
@@ -132,39 +132,37 @@ class _Broken(Exception):  # noqa: N818  (does not leave this module)
 
 
 def _gunzip(raw: RawFile) -> Iterator[bytes]:
-    decoder = None
+    chunk = raw.read(_CHUNK)
     members = 0
-    chunk = b""
-    while True:
-        if not chunk:
+    while chunk:
+        if len(chunk) == 1:
+            chunk += raw.read(_CHUNK)
+        if not chunk.startswith(_GZIP_MAGIC):
+            raise _Broken("is followed by bytes that are not gzip" if members else "is not gzip")
+        chunk = yield from _gunzip_member(raw, chunk)
+        members += 1
+        while chunk and not (chunk := chunk.lstrip(b"\0")):  # tapes and block devices pad with zeros
             chunk = raw.read(_CHUNK)
-        if decoder is None:
-            chunk = chunk.lstrip(b"\0") if members else chunk  # tapes and block devices pad with zeros
-            if len(chunk) == 1:
-                chunk += raw.read(_CHUNK)
-            if not chunk:
-                if not (chunk := raw.read(_CHUNK)):
-                    return
-                continue
-            if not chunk.startswith(_GZIP_MAGIC):
-                raise _Broken("is followed by bytes that are not gzip" if members else "is not gzip")
-            decoder = zlib.decompressobj(wbits=31)
-            members += 1
-        elif not chunk:
-            if piece := decoder.flush():
-                yield piece
-            raise _Broken("is cut short")
+
+
+def _gunzip_member(raw: RawFile, chunk: bytes) -> Generator[bytes, None, bytes]:
+    """Unpack one member; returns packed bytes behind it, none only at the end of the file."""
+    decoder = zlib.decompressobj(wbits=31)
+    while chunk:
         before = decoder.copy()
         try:
             piece = decoder.decompress(chunk, _PIECE)
         except zlib.error as error:
             yield from _salvage(before, chunk)
             raise _Broken(f"is damaged ({error})") from None
-        chunk = decoder.unused_data if decoder.eof else decoder.unconsumed_tail
-        if decoder.eof:
-            decoder = None
         if piece:
             yield piece
+        if decoder.eof:
+            return decoder.unused_data or raw.read(_CHUNK)
+        chunk = decoder.unconsumed_tail or raw.read(_CHUNK)
+    if piece := decoder.flush():
+        yield piece
+    raise _Broken("is cut short")
 
 
 def _salvage(decoder: zlib._Decompress, chunk: bytes) -> Iterator[bytes]:
