@@ -57,7 +57,14 @@ def peek(files: Files, path: str, stamp: Stamp) -> Peek:
         raw.close()
 
 
-def holds(files: Files, path: str, stamp: Stamp, content: Content, *, thoroughly: bool) -> bool:
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A file begins with all that was read of a content."""
+
+    exhausted: bool  # packed: and has nothing more
+
+
+def match(files: Files, path: str, stamp: Stamp, content: Content, *, thoroughly: bool) -> Match | None:
     """Whether the file begins with all that was read of a content.
 
     `thoroughly` reads every byte of it again; otherwise the first and the last bytes must do, where the file is plain.
@@ -65,16 +72,21 @@ def holds(files: Files, path: str, stamp: Stamp, content: Content, *, thoroughly
     Raises:
         SourceError: it cannot be read.
     """
-    packed = codec_of(path) is not None
-    if not content.end or (not packed and stamp == content.stamp and stamp.tag):  # renamed, not touched
-        return True
-    if not packed and stamp.size < content.end:
-        return False
+    codec = codec_of(path)
+    if stamp == content.stamp and stamp.tag and codec == content.codec:  # renamed, not touched
+        return Match(content.exhausted)
+    if not content.end:
+        return Match(exhausted=False)
+    if codec is None and stamp.size < content.end:
+        return None
     raw = files.open(path)
     try:
-        return _begins_with(open_stream(raw, path), content, thoroughly=thoroughly or packed)
+        stream = open_stream(raw, path)
+        if not _begins_with(stream, content, thoroughly=thoroughly or codec is not None):
+            return None
+        return Match(codec is not None and _ends(stream))
     except DamagedFileError:
-        return False
+        return None
     finally:
         raw.close()
 
@@ -84,13 +96,19 @@ def _begins_with(stream: ByteStream, content: Content, *, thoroughly: bool) -> b
     first = fill(stream, length)
     if head_hash(first, length) != expected:
         return False
-    if content.mark is None:
-        return True
-    if not thoroughly:
+    if not thoroughly and content.mark is not None:
         return resume(stream, content.end, content.mark) is not None
     fingerprint = Fingerprint()
     fingerprint.update(first)
-    return feed(stream, fingerprint, content.end) and fingerprint.mark() == content.mark
+    return feed(stream, fingerprint, content.end) and content.mark in (None, fingerprint.mark())
+
+
+def _ends(stream: ByteStream) -> bool:
+    """Whether nothing follows; damage is something, which reading it will tell."""
+    try:
+        return not stream.read(1)
+    except DamagedFileError:
+        return False
 
 
 class Orphans:

@@ -57,13 +57,13 @@ class Content:
             return False
         return self.end < self.stamp.size if self.codec is None else not self.exhausted
 
-    def see(self, path: str, stamp: Stamp, now: int) -> None:
-        """It is at this path with this stamp now."""
+    def see(self, path: str, stamp: Stamp, now: int, *, exhausted: bool = False) -> None:
+        """It is at this path with this stamp now; `exhausted`: packed, and nothing follows what was read."""
         self.path, self.codec = path, codec_of(path)
         if stamp != self.stamp:
             self.stamp = stamp
             self.damage = None
-            self.exhausted = False
+            self.exhausted = exhausted
             self.seen = now
         self.idle = False
         self.settles_at = None
@@ -109,11 +109,11 @@ class Ledger:
             "digest": digest,
         }
 
-    def move(self, content: Content, path: str, stamp: Stamp, now: int) -> None:
+    def move(self, content: Content, path: str, stamp: Stamp, now: int, *, exhausted: bool = False) -> None:
         """A content was found at another path, or with another stamp."""
         if self.by_path.get(content.path) is content:
             del self.by_path[content.path]
-        content.see(path, stamp, now)
+        content.see(path, stamp, now, exhausted=exhausted)
         self.by_path[path] = content
 
     def save(self, path: Path) -> None:

@@ -18,7 +18,7 @@ from nw_platform.record.spans import Span
 from nw_platform.sources.contract import Budget, Plan, Problem
 from nw_platform.sources.landing.files import Files, Listing, Stamp
 from nw_platform.sources.landing.fingerprint import head_hash, head_length, incarnation_of
-from nw_platform.sources.landing.identity import Orphans, Peek, holds, peek, stems
+from nw_platform.sources.landing.identity import Orphans, Peek, match, peek, stems
 from nw_platform.sources.landing.ledger import Content, Ledger
 from nw_platform.sources.landing.unpack import codec_of
 
@@ -100,20 +100,18 @@ class Planner:
         path = content.path
         thoroughly = not self._growing or stamp.size == content.end
         try:
-            same = holds(self._files, path, stamp, content, thoroughly=thoroughly)
+            found = match(self._files, path, stamp, content, thoroughly=thoroughly)
         except SourceError as error:
             self._problems.append(Problem("unreadable", path, content.end, f"{error}; the other files go on"))
             return
-        if not same:
+        if found is None:
             self._displaced.add(content.key)
             if stamp.size and not (
                 path in self._ledger.nothing_in and self._waits(path, *self._ledger.nothing_in[path], stamp)
             ):
                 unknown.append(_Unknown(path, stamp))
             return
-        complete = content.exhausted and stamp.size == content.stamp.size
-        content.see(path, stamp, self._now)
-        content.exhausted = complete  # only touched: an archive of the same size with the same content has no more
+        content.see(path, stamp, self._now, exhausted=found.exhausted)
         if content.is_unread():
             unread.append(content)
 
@@ -168,8 +166,9 @@ class Planner:
         if self._ledger.nothing_in.get(path) == (stamp, None):
             return None
         for content in wanted:
-            if holds(self._files, path, stamp, content, thoroughly=True):
-                self._ledger.move(content, path, stamp, self._now)
+            found = match(self._files, path, stamp, content, thoroughly=True)
+            if found is not None:
+                self._ledger.move(content, path, stamp, self._now, exhausted=found.exhausted)
                 return content
         return None
 
@@ -190,8 +189,9 @@ class Planner:
         if self._is_in_the_making(file, seen):
             return True
         for content in orphans.like(seen.first, path) if orphans else ():
-            if holds(self._files, path, stamp, content, thoroughly=True):
-                self._ledger.move(content, path, stamp, self._now)
+            found = match(self._files, path, stamp, content, thoroughly=True)
+            if found is not None:
+                self._ledger.move(content, path, stamp, self._now, exhausted=found.exhausted)
                 if orphans:
                     orphans.remove(content)
                 return self._add(content, seen) if content.is_unread() else True
