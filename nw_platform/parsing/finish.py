@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from nw_platform.errors import ConfigError
 from nw_platform.parsing.contract import TYPES, ParseOptions
 from nw_platform.parsing.decode import Text, check_encoding, decode, without_bom
+from nw_platform.parsing.pieces import put
 from nw_platform.parsing.times import check_layout, check_zone
 from nw_platform.parsing.typed import map_severity, typed
 from nw_platform.record.envelope import FILLABLE_COLUMNS, REJECT_REASONS, RESERVED_COLUMNS, logs_schema
@@ -144,8 +145,9 @@ class BlockFormat(ABC):
             columns["severity"] = map_severity(columns["severity"])
         sent_id = columns.get("event_id")
         if sent_id is None or sent_id.null_count:
-            place = _place_ids(rows)
-            columns["event_id"] = place if sent_id is None else pc.coalesce(sent_id, place)
+            without = np.ones(count, np.bool_) if sent_id is None else sent_id.is_null().to_numpy(zero_copy_only=False)
+            place = _place_ids(rows if sent_id is None else rows.filter(pa.array(without)))
+            columns["event_id"] = place if sent_id is None else put(sent_id, without, place)
         columns["late"] = _late(event_time, rows.column("received_time"), options.late_after_us)
 
     def _reject(self, columns: dict[str, pa.Array | None], reasons: npt.NDArray[np.uint8], text: pa.Array) -> None:
@@ -157,7 +159,7 @@ class BlockFormat(ABC):
         if message is None:
             columns["message"] = pc.if_else(mask, text, pa.scalar(None, pa.string()))
         elif message is not text:
-            columns["message"] = pc.replace_with_mask(message, mask, text.filter(mask))
+            columns["message"] = put(message, reasons > 0, text.filter(mask))
         for name in (*self._columns, "extra"):
             values = columns.get(name)
             if values is not None:

@@ -98,8 +98,8 @@ class JsonFormat(BlockFormat):
     def extract(self, block: Block) -> Extracted:
         """Read the members that are known, then look for others where there must be some."""
         text, bad_format, found = self._read(block.text)
-        left_over, not_json = self._complete(text, found)
-        bad_format = any_of(bad_format, not_json)
+        left_over, not_json = self._complete(text, found, bad_format)
+        bad_format = bad_format if not_json is None else bad_format | not_json
         columns, bad_type, unusable = self._values(found, len(text))
         if not self._wire:
             left_over |= unusable
@@ -107,11 +107,11 @@ class JsonFormat(BlockFormat):
         if self._wire:
             bad_type = any_of(any_of(bad_type, unusable), fields_wrong)
         time = self._time.read(found, self._zone)
-        if bad_format is not None and bad_format.any():
+        if bad_format.any():
             time = put(time, bad_format, self._time.search(block.text.filter(pa.array(bad_format)), self._zone))
         return Extracted(time, bad_format, bad_type, columns, extra)
 
-    def _read(self, text: pa.Array) -> tuple[pa.Array, Mask | None, Leaves]:
+    def _read(self, text: pa.Array) -> tuple[pa.Array, Mask, Leaves]:
         """The records (those that are no JSON objects replaced by empty ones), which these are, and the leaves."""
         bad = ~pc.and_(pc.starts_with(text, "{"), pc.ends_with(text, "}")).to_numpy(zero_copy_only=False)
         if bad.any():  # nearly all that is broken was cut short; blanks around an object are harmless
@@ -125,7 +125,7 @@ class JsonFormat(BlockFormat):
             text = _emptied(text, broken)
             return text, bad | broken, leaves(text, members)
 
-    def _complete(self, text: pa.Array, found: Leaves) -> tuple[Mask, Mask | None]:
+    def _complete(self, text: pa.Array, found: Leaves, bad_format: Mask) -> tuple[Mask, Mask | None]:
         """Read what was not in the sample where it matters; which records hold more than is known, or are no JSON."""
         count = len(text)
         counted = {member: leaf for member, leaf in found.items() if member in self._counted}
@@ -134,6 +134,7 @@ class JsonFormat(BlockFormat):
         for member, leaf in counted.items():
             if member == (FIELDS,) or (member[-1] in self._own and not _all_strings(leaf)):
                 odd |= lengthened(leaf)
+        odd &= ~bad_format
         omitted = [member for member in self._members if member not in found]
         found |= {member: pa.nulls(count, pa.string()) for member in omitted}
         left_over, not_json = np.zeros(count, dtype=np.bool_), None

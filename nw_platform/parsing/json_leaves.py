@@ -43,7 +43,7 @@ FIELDS: Final = "fields"
 _NULL: Final = pa.scalar(None, pa.string())
 _BOOLEANS: Final = pa.array(["true", "false"])
 _BACKSLASH: Final = ord("\\")
-_SAMPLE: Final = 256  # rows that are asked which keys there are
+_SAMPLE: Final = 64  # rows of a block that are asked which keys there are
 # What DuckDB reads although it is no JSON: trailing commas, and numbers that are none.
 _LOOSE: Final = r"(?i),\s*[}\]]|[:\[,]\s*-?(nan|inf)"
 
@@ -99,14 +99,16 @@ def _members(structs: pa.StructArray, way: Member) -> dict[Member, pa.Array]:
 def present(text: pa.Array, members: Sequence[Member]) -> list[Member]:
     """Those of `members` that occur in a sample of the rows: a hint which to look for first."""
     step = max(1, len(text) // _SAMPLE)
-    sample = pa.table({"x": text.take(pa.array(np.arange(0, len(text), step)))})
-    objects = "(SELECT CASE WHEN json_valid(x) THEN CAST(x AS JSON) END AS x FROM sample)"
-    found = query(
-        f"SELECT DISTINCT unnest(json_keys(x)) AS k, false AS inside FROM {objects} "
-        f"UNION ALL SELECT DISTINCT unnest(json_keys(x, '$.{FIELDS}')), true FROM {objects}",
-        sample=sample,
-    )
-    seen = {(FIELDS, row["k"]) if row["inside"] else (row["k"],) for row in found.to_pylist()}
+    seen: set[Member] = set()
+    for record in text.take(pa.array(np.arange(0, len(text), step))).to_pylist():
+        try:
+            keys = json.loads(record)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(keys, dict):
+            seen.update((key,) for key in keys)
+            fields = keys.get(FIELDS)
+            seen.update((FIELDS, key) for key in (fields if isinstance(fields, dict) else ()))
     return [one for one in members if one in seen or (one[:1] in seen and len(one) > 1 and one[0] != FIELDS)]
 
 
