@@ -24,7 +24,7 @@ class World:
     def __init__(self, root: Path, now: int = START) -> None:
         self.root, self.now = root, now
         self.landing = root / "landing"
-        self.landing.mkdir(parents=True)
+        self.landing.mkdir(parents=True, exist_ok=True)
         self.budget = Budget()
 
     def write(self, name: str, data: bytes) -> Path:

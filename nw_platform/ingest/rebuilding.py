@@ -290,6 +290,7 @@ def _replace_duplicates(
     except CommitConflictError:
         table.discard(added)
         raise
+    reached(Step.DUPLICATES_REPLACED)
     return True
 
 

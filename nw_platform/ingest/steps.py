@@ -34,6 +34,7 @@ class Step(StrEnum):
     COMPACTION_COMMITTED = "compaction_committed"
     REPLAY_WRITTEN = "replay_written"
     REPLAY_COMMITTED = "replay_committed"
+    DUPLICATES_REPLACED = "duplicates_replaced"
     REBUILD_WRITTEN = "rebuild_written"
     REBUILD_COMMITTED = "rebuild_committed"
     RETENTION_RAW_COMMITTED = "retention_raw_committed"
