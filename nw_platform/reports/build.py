@@ -130,12 +130,13 @@ def run_dbt(step: StepPlan, work: Path, *, tables: Collection[str] | None = None
     from dbt.cli.main import dbtRunner  # noqa: PLC0415
 
     path = write_plan(step, work)
-    select = [f"+{table}" for table in tables or ()]
+    # A test that also looks at a model that is not selected is left out.
+    selection = ["--indirect-selection", "cautious", "--select", *(f"+{table}" for table in tables)] if tables else []
     arguments = [*dbt_arguments("build", work), "--exclude-resource-type", "unit_test"]
     with _ONE_AT_A_TIME, _environment(PLAN_VARIABLE, str(path)), _stdout_to_stderr():
         # The adapter keeps its database for the whole process; each step needs a new one, with its own plan.
         DuckDBConnectionManager.close_all_connections()
-        result = dbtRunner().invoke([*arguments, *(["--select", *select] if select else [])])
+        result = dbtRunner().invoke([*arguments, *selection])
         DuckDBConnectionManager.close_all_connections()
     path.unlink(missing_ok=True)
     if not result.success:

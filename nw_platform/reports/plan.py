@@ -97,7 +97,7 @@ def read_state(lake: Lake, settings: Settings) -> LogsState:
 
 def _hours_of(file: LakeFile) -> list[str]:
     """The hours a file of duplicates may have rows in: by its statistics, else its whole day."""
-    low, high = (str(value)[:13] for value in file.statistics.get("event_time", ("", "")))
+    low, high = (str(value)[:13].replace(" ", "T") for value in file.statistics.get("event_time", ("", "")))
     day = file.partition["dt"]
     if low[:10] == high[:10] == day and low[10:11] == "T":
         return [hour for hour in (f"{day}T{n:02d}" for n in range(24)) if low <= hour <= high]

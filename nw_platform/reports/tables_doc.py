@@ -13,12 +13,12 @@ _HEAD: Final = """\
 What `nw sql`, `nw report` and any other reader see. All times are UTC. `<stream>` is a view per declared stream: the
 columns of `logs`, then those of its format or declaration, then `extra` (what was not declared, as JSON).
 
-Report files are plain Parquet: `reports/<table>/grain=<grain>/dt=<first day>/<period>.parquet`, one file a period under
-a fixed name, replaced as a whole. Columns marked *view* are in no file: they look at other periods, at the
-configuration or at the clock, and are computed by the same views for `nw sql` and `nw report` (`nw ddl --dialect duckdb`
-prints them). So a late record changes the files of its own hour, day, week, month and of `all`, and no others.
+Report files are plain Parquet: `reports/<table>/grain=<grain>/dt=<first day>/<period>.parquet`, one file a period
+under a fixed name, replaced as a whole. Columns marked *view* are in no file: they look at other periods, at the
+configuration or at the clock, and are computed by the same views for `nw sql` and `nw report` (`nw ddl --dialect
+duckdb` prints them). So a late record changes the files of its own hour, day, week, month and of `all`, and no others.
 
-How reports come about: an hour's logs are read once, into counts by type, by key and by value (`reports/int_*`, internal);
+How reports come about: an hour's logs are read once, into counts by type, key and value (`reports/int_*`, internal);
 days are merged from hours, weeks and months from days, `all` from months. Lines add up; whatever is distinct is counted
 again from the values, never summed. Percentages are null on a zero denominator.
 
@@ -29,11 +29,11 @@ again from the values, never summed. Percentages are null on a zero denominator.
   (its rows would be gone): its files stay, and longer periods go on being merged from them.
 - **Keys.** A stream's own columns; the envelope's host, ip, process, pid, severity and message where a record has them;
   and the leaves of `extra`: `a.b`, arrays `a[].b`. A record counts once a key. In a format other than json every own
-  column is in every record that parsed. Values of keys whose names look secret (password, token, authorization, api_key,
-  cookie, credential...) are hashed before anything is stored; their counts and lengths are shown.
-- **Many values.** Up to 100,000 distinct values of a key and period everything is exact. Beyond that the 4,096 values with
-  the smallest hashes are kept with their exact counts, and the 1,000 most frequent: `distinct_is_exact` is then false,
-  figures from values are estimates (about 2 % off), and counts of top values are lower bounds.
+  column is in every record that parsed. Values of keys whose names look secret (password, token, authorization,
+  api_key, cookie, credential...) are hashed before anything is stored; their counts and lengths are shown.
+- **Many values.** Up to 100,000 distinct values of a key and period everything is exact. Beyond that the 4,096 values
+  with the smallest hashes are kept with their exact counts, and the 1,000 most frequent: `distinct_is_exact` is then
+  false, figures from values are estimates (about 2 % off), and counts of top values are lower bounds.
 """
 
 
