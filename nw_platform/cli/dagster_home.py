@@ -87,6 +87,12 @@ def prepare_home(work: Path, environ: Mapping[str, str]) -> Path:
     return home
 
 
+def postgres_url(url: str) -> str:
+    """The URL with its driver named: SQLAlchemy 2.1 takes one by default that Dagster does not install."""
+    scheme, separator, rest = url.partition("://")
+    return f"postgresql+psycopg2://{rest}" if separator and scheme in {"postgres", "postgresql"} else url
+
+
 @contextmanager
 def locked(home: Path) -> Iterator[None]:
     """Hold the home for this process; the kernel lets go of it however the process ends.

@@ -25,7 +25,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from nw_platform.cli.dagster_home import locked, prepare_home, socket_path
+from nw_platform.cli.dagster_home import POSTGRES_VARIABLE, locked, postgres_url, prepare_home, socket_path
 from nw_platform.cli.output import Output, clock
 from nw_platform.errors import NeverwinterError, UsageError
 from nw_platform.lake.store import Lake
@@ -245,8 +245,10 @@ def _last_words(child: _Child) -> str:
 
 def _environment(settings: Settings, home: Path) -> dict[str, str]:
     path = os.pathsep.join(filter(None, [str(_code_root()), os.environ.get("PYTHONPATH", "")]))
+    postgres = os.environ.get(POSTGRES_VARIABLE)
     return {
         **os.environ,
+        **({POSTGRES_VARIABLE: postgres_url(postgres)} if postgres else {}),
         "DAGSTER_HOME": str(home),
         "DAGSTER_DISABLE_TELEMETRY": "1",
         "NW_CONFIG": settings.path,
