@@ -138,3 +138,22 @@ def test_late_and_future_hours(site, real, defs, instance):
     assert instance.get_materialized_partitions(LOGS) == {"2024-03-10T01", "2024-03-12T03"}
     assert arrivals(defs, instance).run_requests == []
     assert hour_start("2024-03-20T01") < real.clock()
+
+
+@pytest.mark.slow
+def test_reports_are_built_with_dbt_and_its_tests_become_checks(site, real, instance):
+    defs = build_definitions(real.settings, {"platform": real})  # with the real dbt project
+    (site / "in" / "web1.log").write_text(GOOD % 3 * 4 + GOOD % 5 * 2, encoding="utf-8")
+    tick(defs, instance)
+    context = dg.build_sensor_context(instance=instance, definitions=defs, sensor_name="reports")
+    (request,) = defs.get_sensor_def("reports").evaluate_tick(context).run_requests
+    assert request.tags["dagster/asset_partition_range_start"] == "2024-03-12"
+    assert defs.resolve_job_def("reports").execute_in_process(instance=instance, tags=dict(request.tags)).success
+    table = AssetKey(["reports", "log_type_report"])
+    numbers = metadata(instance, table, "2024-03-12")
+    assert numbers["records"] == 1
+    key = next(key for key in defs.resolve_asset_graph().asset_check_keys if key.asset_key == table)
+    (newest, *_) = instance.event_log_storage.get_asset_check_execution_history(key, limit=5)
+    assert newest.status.value == "SUCCEEDED"
+    again = defs.get_sensor_def("reports").evaluate_tick(context)
+    assert "no logs changed" in again.skip_message
