@@ -151,3 +151,9 @@ def test_a_pattern_that_is_none_is_refused():
     options = ParseOptions(stream="app", format="lines", options={"multiline_start": "("})
     with pytest.raises(ConfigError, match="app"):
         make_framer(options, None, 0)
+
+
+def test_log4j_joins_stack_traces_without_being_told():
+    text = b"[2016-12-19 15:59:28,017] WARN a (x)\njava.io.IOException\n at b\n[2016-12-19 15:59:28,018] INFO c (x)\n"
+    framer = make_framer(ParseOptions(stream="s", format="log4j"), None, 0)
+    assert [value.count(b"\n") for value, _, _ in framed(framer, text, [])] == [2, 0]
