@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 
 from nw_platform.ingest.batch import Parsed
-from nw_platform.ingest.idset import Ids, IdSet
+from nw_platform.ingest.idset import Ids, IdSet, New
 from nw_platform.ingest.steps import Step, reached
 from nw_platform.lake.engine import connect, scan
 from nw_platform.lake.tables import Snapshot
@@ -41,7 +41,7 @@ class Remembered:
         self._folder, self._table_id = folder, table_id
         self._hours: dict[str, IdSet] = {}
         self._saved: set[str] = set()
-        self._batch: list[tuple[str, np.ndarray, Ids]] = []
+        self._new: dict[str, New] = {}
         if folder is None:
             return
         with contextlib.suppress(OSError, ValueError, KeyError):
@@ -54,9 +54,9 @@ class Remembered:
     def repeated(self, parsed: Parsed, snapshot: Snapshot) -> np.ndarray:
         """A bool for each row: it repeats an id of its event hour (in `snapshot`, or in an earlier row)."""
         repeated = np.zeros(parsed.rows.num_rows, dtype=bool)
-        self._batch = _by_hour(parsed)
-        for hour, at, ids in self._batch:
-            repeated[at] = self._hour(hour, snapshot).repeats(ids, len(at))
+        self._new = {}
+        for hour, at, ids in _by_hour(parsed):
+            repeated[at], self._new[hour] = self._hour(hour, snapshot).repeats(ids, len(at))
         return repeated
 
     def took(self, apply: int) -> None:
@@ -65,8 +65,8 @@ class Remembered:
         if self._folder is not None:
             (self._folder / "manifest.json").unlink(missing_ok=True)
         reached(Step.DEDUPE_MARKED)
-        for hour, _, ids in self._batch:
-            self._hours[hour].add(ids)
+        for hour, new in self._new.items():
+            self._hours[hour].add(new)
             touched.append(hour)
         if self._folder is None or not (touched or self._saved):
             return
@@ -134,7 +134,8 @@ def _from_table(hour: str, snapshot: Snapshot) -> IdSet:
         return known
     with connect() as connection:
         for batch in connection.sql(scan(files, _ID_SCHEMA, partitions=())).to_arrow_reader(500_000):
-            known.add(Ids.of(*(batch[name] for name in _ID_SCHEMA.names)))
+            ids = Ids.of(*(batch[name] for name in _ID_SCHEMA.names))
+            known.add(known.repeats(ids, batch.num_rows)[1])
     return known
 
 

@@ -24,6 +24,7 @@ from nw_platform.lake.engine import connect
 _SEQ_BITS: Final = np.uint64(32)
 _SEQ_MASK: Final = np.uint64((1 << 32) - 1)
 _MAX_SEQ: Final = (1 << 32) - 2
+_SESSION_ID: Final = r"(?s)^(?P<session>.*)-(?P<seq>0|[1-9][0-9]{0,9})$"
 _FIRST_SLOTS: Final = 1 << 12
 _MAX_LOAD: Final = 0.6
 _FEW: Final = 4096
@@ -45,10 +46,16 @@ class Ids:
         """Split ids: `event_id` and `session` string, `seq` int64, of equal length; the latter two may be null."""
         shaped = pc.equal(pc.binary_join_element_wise(session, pc.cast(seq, pa.string()), "-"), event_id)
         fits = pc.and_(pc.greater_equal(seq, 0), pc.less_equal(seq, _MAX_SEQ))
-        is_session = pc.fill_null(pc.and_(shaped, fits), fill_value=False).to_numpy(zero_copy_only=False)
-        session_at, other_at = np.flatnonzero(is_session), np.flatnonzero(~is_session)
-        names = session.take(pa.array(session_at)).dictionary_encode()
-        seqs = seq.take(pa.array(session_at)).to_numpy(zero_copy_only=False).astype(np.uint64)
+        is_session = pc.fill_null(pc.and_(shaped, fits), fill_value=False)
+        if not pc.all(is_session).as_py():  # the id decides, not whether the record repeats its parts beside it
+            session, seq = _parts(event_id, is_session, session, seq)
+            is_session = pc.is_valid(seq)
+        mask = is_session.to_numpy(zero_copy_only=False)
+        session_at, other_at = np.flatnonzero(mask), np.flatnonzero(~mask)
+        if len(other_at):
+            session, seq = session.take(pa.array(session_at)), seq.take(pa.array(session_at))
+        names = session.dictionary_encode()
+        seqs = seq.to_numpy(zero_copy_only=False).astype(np.uint64)
         return cls(
             session_at,
             _md5_text(names.dictionary),
@@ -57,6 +64,14 @@ class Ids:
             other_at,
             _md5_numbers(event_id.take(pa.array(other_at))),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class New:
+    """Ids that a set does not have, each once."""
+
+    keys: np.ndarray  # uint64, sorted: session number << 32 | seq
+    others: np.ndarray  # (n, 2) uint64
 
 
 @dataclass(slots=True)
@@ -69,33 +84,33 @@ class IdSet:
     slots: np.ndarray = field(default_factory=lambda: np.zeros((_FIRST_SLOTS, 2), np.uint64))
     used: int = 0
 
-    def repeats(self, ids: Ids, rows: int) -> np.ndarray:
-        """Which of `rows` rows repeat an id that is in the set, or that an earlier one of these rows has."""
-        repeated = np.zeros(rows, dtype=bool)
-        if len(ids.session_at):
-            keys = self._keys(ids)
-            repeated[ids.session_at] = self._covered(keys) | _seen_before(keys)
-        if len(ids.other_at):
-            found = _find(self.slots, ids.others)[1]
-            repeated[ids.other_at] = found | _seen_before(ids.others)
-        return repeated
+    def repeats(self, ids: Ids, rows: int) -> tuple[np.ndarray, New]:
+        """Which of `rows` rows repeat an id that is in the set, or that an earlier one of these rows has.
 
-    def add(self, ids: Ids) -> None:
-        """Take the ids in; ids that are there already change nothing."""
-        if len(ids.session_at):
-            keys = np.unique(self._keys(ids))
-            keys = keys[~self._covered(keys)]
-            if len(keys):
-                breaks = np.flatnonzero(np.diff(keys) != 1)
-                first = keys[np.concatenate(([0], breaks + 1))]
-                last = keys[np.concatenate((breaks, [len(keys) - 1]))]
-                self._merge(first, last)
-        if len(ids.other_at):
-            new = ids.others[~(_find(self.slots, ids.others)[1] | _seen_before(ids.others))]
-            self.used += len(new)
+        Also what the set would gain by the others, for `add`.
+        """
+        repeated = np.zeros(rows, dtype=bool)
+        keys = self._keys(ids)
+        new_keys = np.sort(keys)
+        if self._covered(new_keys).any() or (new_keys[1:] == new_keys[:-1]).any():
+            repeated[ids.session_at] = self._covered(keys) | _seen_before(keys)
+            new_keys = np.sort(keys[~repeated[ids.session_at]])
+        others = _find(self.slots, ids.others)[1] | _seen_before(ids.others)
+        repeated[ids.other_at] = others
+        return repeated, New(new_keys, ids.others[~others])
+
+    def add(self, new: New) -> None:
+        """Take in what `repeats` said is new; nothing may have been added in between."""
+        if len(new.keys):
+            breaks = np.flatnonzero(np.diff(new.keys) != 1)
+            first = new.keys[np.concatenate(([0], breaks + 1))]
+            last = new.keys[np.concatenate((breaks, [len(new.keys) - 1]))]
+            self._merge(first, last)
+        if len(new.others):
+            self.used += len(new.others)
             if self.used > _MAX_LOAD * len(self.slots):
                 self._grow()
-            _insert(self.slots, new)
+            _insert(self.slots, new.others)
 
     def save(self, folder: Path) -> None:
         """Write into a folder of its own."""
@@ -158,6 +173,15 @@ class IdSet:
             size *= 2
         self.slots = np.zeros((size, 2), np.uint64)
         _insert(self.slots, np.asarray(old[old.any(axis=1)]))
+
+
+def _parts(event_id: pa.Array, known: pa.Array, session: pa.Array, seq: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Session and seq of every id that has the form of one; null in the others."""
+    found = pc.extract_regex(event_id, _SESSION_ID)
+    number = pc.cast(pc.struct_field(found, "seq"), pa.int64())
+    number = pc.if_else(pc.less_equal(number, _MAX_SEQ), number, pa.scalar(None, pa.int64()))
+    name = pc.if_else(pc.is_valid(number), pc.struct_field(found, "session"), pa.scalar(None, pa.string()))
+    return pc.if_else(known, session, name), pc.if_else(known, seq, number)
 
 
 def _find(slots: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
