@@ -92,7 +92,7 @@ def _bring_in(settings: Settings, out: Output) -> int:
     """
     with Session(settings) as session:
         with out.progress(None, "ingest") as bar:
-            report = run_tick(session, clock, until_caught_up=True, progress=bar.report)
+            report = run_tick(session, clock, until_caught_up=True, pause=time.sleep, progress=bar.report)
         for stream, reason in report.failures.items():
             raise NeverwinterError(f"stream {stream} failed: {reason}")
         for hour, why in build_reports(session, out).refused:

@@ -37,7 +37,9 @@ def run(args: argparse.Namespace, out: Output) -> int:
         if not args.once:
             return _loop(session, names, out)
         with out.progress(None, "ingest") as bar:
-            report = run_tick(session, clock, streams=names, until_caught_up=True, progress=bar.report)
+            report = run_tick(
+                session, clock, streams=names, until_caught_up=True, pause=time.sleep, progress=bar.report
+            )
     return _say(report, names, out, quiet=False)
 
 

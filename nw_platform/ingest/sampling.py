@@ -9,6 +9,7 @@ from nw_platform.parsing.contract import FramedRows
 from nw_platform.sources.contract import Budget, Source
 
 _SAMPLE = 64 << 10
+_LATE = 1 << 60  # so far in the future that nothing is held back as still being written
 _NONE = FramedRows(pa.array([], pa.binary()), pa.array([], pa.int64()), pa.array([], pa.int64()))
 
 
@@ -33,7 +34,7 @@ class _Collector:
 def first_bytes(source: Source) -> bytes:
     """Up to 64 KiB from the start of the first file that has any; empty if there is none yet."""
     source.restore([])
-    plan = source.plan(0, Budget(bytes=_SAMPLE, records=1000, spans=20))
+    plan = source.plan(_LATE, Budget(bytes=_SAMPLE, records=1000, spans=20))
     for span in plan.spans:
         collector = _Collector()
         try:

@@ -18,6 +18,8 @@ from nw_platform.ingest.session import Session
 
 _LOG = logging.getLogger(__name__)
 _MINUTE_US = 60_000_000
+_SOON_US = 10_000_000
+_WAITS = 5  # for data that settles; a source that is written to all the time ends it here
 _LOST_RACES = 20  # in a row, for one stream: then others are left to it until the next tick
 
 
@@ -33,6 +35,7 @@ def run_tick(
     streams: Collection[str] | None = None,
     deadline: int | None = None,
     until_caught_up: bool = False,
+    pause: Callable[[float], object] | None = None,
     progress: Progress = silent,
 ) -> TickReport:
     """Ingest what is new.
@@ -43,6 +46,7 @@ def run_tick(
         streams: only these; None: all.
         deadline: start no batch after this instant.
         until_caught_up: whatever was there when a stream's turn began is in at the end, and `every` does not count.
+        pause: with `until_caught_up`: waits so many seconds where data is there that is certain to be whole only then.
         progress: called after every batch.
 
     Returns:
@@ -51,13 +55,20 @@ def run_tick(
     report = TickReport()
     turns = deque(name for name in session.settings.streams if streams is None or name in streams)
     lost: dict[str, int] = {}
-    while turns:
+    settling: dict[str, int] = {}
+    waits = _WAITS if until_caught_up and pause is not None else 0
+    while turns or (settling and waits):
+        if not turns and pause is not None:
+            waits -= 1
+            pause(max(0, min(settling.values()) - clock()) / 1_000_000)
+            turns.extend(settling)
+            settling.clear()
         if deadline is not None and clock() >= deadline:
             report.more = True
             break
         name = turns.popleft()
         try:
-            again = _turn(session, name, clock, report, waits=not until_caught_up)
+            again = _turn(session, name, clock, report, settling, waits=not until_caught_up)
         except CommitConflictError as error:
             report.lost_races += 1
             lost[name] = lost.get(name, 0) + 1
@@ -79,7 +90,15 @@ def run_tick(
     return report
 
 
-def _turn(session: Session, name: str, clock: Callable[[], int], report: TickReport, *, waits: bool) -> bool:
+def _turn(
+    session: Session,
+    name: str,
+    clock: Callable[[], int],
+    report: TickReport,
+    settling: dict[str, int],
+    *,
+    waits: bool,
+) -> bool:
     """One batch of one stream. True: there is more."""
     pipeline = session.pipeline(name)
     if pipeline is None:
@@ -95,8 +114,15 @@ def _turn(session: Session, name: str, clock: Callable[[], int], report: TickRep
         batch = pipeline.step(plan, now)
         if batch is not None:
             report.batches.append(batch)
-    report.problems += [StreamProblem(name, problem) for problem in pipeline.problems]
-    return plan.more and batch is not None
+    found = [StreamProblem(name, problem) for problem in pipeline.problems]
+    report.problems += [problem for problem in found if problem not in report.problems]
+    if plan.more and batch is not None:
+        return True
+    if plan.spans and not waits:  # only reading shows that an end is not certain yet
+        plan = pipeline.plan(now, session.budget)
+    if plan.settles_at is not None and plan.settles_at - now <= _SOON_US:
+        settling[name] = plan.settles_at
+    return False
 
 
 def _due(session: Session, pipeline: Pipeline, name: str, now: int) -> bool:

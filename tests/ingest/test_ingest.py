@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -236,3 +237,22 @@ def test_the_header_of_the_first_csv_file_gives_the_columns(world):
     with world.session(format="csv", path="app/*.csv", columns={"amount": "int64"}) as session:
         world.ingest(session)
         assert world.rows(session, "logs", "amount, note, extra", "1")[1] == (4, None, '{"more":"y"}')
+
+
+def test_what_may_still_be_written_is_waited_for_when_everything_is_wanted(world):
+    world.write(
+        "app/a.log", b"[2026-11-22 05:00:00,000] ERROR first (x)\n  at y\n[2026-11-22 05:00:01,000] INFO last (x)\n"
+    )
+    world.now = time.time_ns() // 1000
+    with world.session(format="log4j", growing=True) as session:
+        report = run_tick(session, lambda: world.now, until_caught_up=True)
+        assert sum(b.records for b in report.batches) == 1
+        paused = []
+
+        def pause(seconds):
+            paused.append(seconds)
+            world.now += int(seconds * 1_000_000) + 1
+
+        report = run_tick(session, lambda: world.now, until_caught_up=True, pause=pause)
+        assert sum(b.records for b in report.batches) == 1
+        assert 0 < paused[0] < 10
