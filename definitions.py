@@ -19,6 +19,7 @@ from assets.partitions import arrival_hours, event_hours, report_days
 from assets.pruning import build_pruning
 from assets.raw import build_raw
 from assets.reports import build_reports, build_reports_job
+from assets.upkeep import build_upkeep
 from nw_platform.settings import Settings, load
 from resources.dbt_graph import load_graph
 from resources.lake_platform import LakePlatform
@@ -48,6 +49,7 @@ def build_definitions(settings: Settings, overrides: Mapping[str, Any] | None = 
     tick = build_tick_job(partitions)
     reports_job = build_reports_job(days)
     prune_job, prune_daily = build_pruning()
+    maintain_job, maintain_hourly = build_upkeep()
     return dg.Definitions(
         assets=[
             *(build_raw(s, partitions[f"raw/{s.name}"]) for s in streams),
@@ -55,8 +57,8 @@ def build_definitions(settings: Settings, overrides: Mapping[str, Any] | None = 
             build_reports(graph, settings.streams, days),
         ],
         asset_checks=[check for s in streams for check in build_checks(s, partitions)],
-        jobs=[tick, reports_job, prune_job],
-        schedules=[prune_daily],
+        jobs=[tick, reports_job, maintain_job, prune_job],
+        schedules=[maintain_hourly, prune_daily],
         sensors=[
             build_arrivals(platform, partitions, tick),
             build_watchdog(platform, partitions),

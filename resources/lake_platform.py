@@ -14,10 +14,13 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from nw_platform.errors import NeverwinterError
+from nw_platform.ingest.compact import compact
 from nw_platform.ingest.completeness import duplicates_by_hour, hour_balances
 from nw_platform.ingest.outcome import BatchReport, HourChange
 from nw_platform.ingest.rebuild import rebuild
 from nw_platform.ingest.replay import replay
+from nw_platform.ingest.retention import expire
 from nw_platform.ingest.session import Session
 from nw_platform.ingest.tick import has_news, run_tick
 from nw_platform.lake.engine import connect, scan
@@ -34,7 +37,17 @@ from nw_platform.sources.contract import Problem
 from nw_platform.watchdog.declared import rules_of_all
 from nw_platform.watchdog.findings import Finding
 from nw_platform.watchdog.observe import TickState, Watch
-from resources.platform import BuildOutcome, HourOf, HourOutcome, LastTick, Layer, Numbers, TableState, TickOutcome
+from resources.platform import (
+    BuildOutcome,
+    HourOf,
+    HourOutcome,
+    LastTick,
+    Layer,
+    MaintainOutcome,
+    Numbers,
+    TableState,
+    TickOutcome,
+)
 
 # An hour with more records than this is counted once it is closed: not each minute anew.
 _COUNTED_WHILE_OPEN: Final = 5_000_000
@@ -121,10 +134,36 @@ class LakePlatform:
         with self._lock:
             return _outcomes(rebuild(self._session, stream, first, last, now))
 
+    def maintain(self) -> MaintainOutcome:
+        """Merge the files of closed hours, delete what has expired."""
+        counts: dict[str, dict[str, int]] = {}
+        failures: dict[str, str] = {}
+        for stream in self.settings.streams:
+            try:
+                with self._lock:
+                    counts[stream] = self._maintain(stream)
+            except (NeverwinterError, OSError) as error:
+                failures[stream] = " ".join(str(error).split())
+        return MaintainOutcome(counts, failures)
+
     def close(self) -> None:
         """Release what is open."""
         with self._lock:
             self._session.close()
+
+    def _maintain(self, stream: str) -> dict[str, int]:
+        merged = compact(self._session, self.clock(), streams=[stream])
+        gone = expire(self._session, self.clock(), streams=[stream])
+        return {
+            "merged_partitions": len(merged),
+            "merged_files": sum(one.files for one in merged),
+            "merged_records": sum(one.records for one in merged),
+            "expired_raw_hours": sum(len(one.raw_hours) for one in gone),
+            "expired_logs_hours": sum(len(one.logs_hours) for one in gone),
+            "expired_raw_records": sum(one.raw_records for one in gone),
+            "expired_logs_records": sum(one.logs_records for one in gone),
+            "deleted_files": sum(one.deleted_files for one in gone),
+        }
 
     def _table(self, layer: Layer, stream: str) -> LakeTable:
         lake = self._session.lake

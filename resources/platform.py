@@ -43,6 +43,14 @@ class TickOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class MaintainOutcome:
+    """What upkeep did, in counts."""
+
+    counts: Mapping[str, Mapping[str, int]]  # stream -> merged_hours, merged_files, expired_raw_hours, ...
+    failures: Mapping[str, str] = field(default_factory=dict)  # stream -> one line
+
+
+@dataclass(frozen=True, slots=True)
 class LastTick:
     """What the last tick met at the sources: the evaluations in between are made with it."""
 
@@ -106,6 +114,9 @@ class Platform(Protocol):
 
     def rebuild(self, stream: str, first: str, last: str, now: int) -> list[HourOutcome]:
         """Compute `logs` of some event hours from raw again."""
+
+    def maintain(self) -> MaintainOutcome:
+        """Merge the files of closed hours, delete what has expired. A stream that fails stops no other."""
 
     def changed_days(self, now: int) -> dict[str, str]:
         """Days whose reports are older than their logs, oldest first; a token of what they would be built from."""

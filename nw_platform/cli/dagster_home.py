@@ -41,11 +41,11 @@ run_monitoring:
 
 concurrency:
   runs:
-    max_concurrent_runs: 6   # ticks have priority 10, reports 5, backfills 0
+    max_concurrent_runs: 6   # ticks have priority 10, reports 5, upkeep 2, backfills 0
     tag_concurrency_limits:
       - {{key: dagster/backfill, limit: 2}}
   pools:
-    default_limit: 1   # the pool `reports`: one build at a time
+    default_limit: 1   # the pools `reports` and `maintain`: one run of each at a time
     granularity: run
 
 retention:   # of ticks; the job `prune` deletes the events of old runs

@@ -7,6 +7,7 @@ a word. Removed files stay on disk for `lake_grace`, for readers that still hold
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -38,10 +39,17 @@ class Expired:
     deleted_files: int = 0  # files removed from disk, whose grace was over
 
 
-def expire(session: Session, now: int, *, dry_run: bool = False, progress: Progress = silent) -> list[Expired]:
-    """Delete what is older than each stream's `retention`, and files whose grace is over."""
+def expire(
+    session: Session,
+    now: int,
+    *,
+    streams: Collection[str] | None = None,
+    dry_run: bool = False,
+    progress: Progress = silent,
+) -> list[Expired]:
+    """Delete what is older than each stream's `retention`, and files whose grace is over. `streams` None: all."""
     results = []
-    names = list(session.settings.streams)
+    names = [name for name in session.settings.streams if streams is None or name in streams]
     for done, stream in enumerate(names):
         progress(done, len(names), stream)
         if not session.lake.raw(stream).exists():

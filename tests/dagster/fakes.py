@@ -11,7 +11,7 @@ from nw_platform.record.hours import hour_start, hours_between
 from nw_platform.settings import Settings
 from nw_platform.watchdog.findings import Finding
 from resources.dbt_graph import Check, DbtGraph, Model
-from resources.platform import BuildOutcome, HourOf, HourOutcome, LastTick, TableState, TickOutcome
+from resources.platform import BuildOutcome, HourOf, HourOutcome, LastTick, MaintainOutcome, TableState, TickOutcome
 
 GRAPH = DbtGraph(
     models=(
@@ -108,6 +108,12 @@ class FakePlatform:
     def rebuild(self, stream: str, first: str, last: str, now: int) -> list[HourOutcome]:
         self.calls.append(("rebuild", stream, first, last))
         return [HourOutcome(h, {"records": 7, "changed": 0}) for h in hours_between(first, last)]
+
+    def maintain(self) -> MaintainOutcome:
+        self.calls.append(("maintain",))
+        return MaintainOutcome(
+            {"web": {"merged_files": 3, "deleted_files": 1}, "old": {"merged_files": 2}}, self.failures
+        )
 
     def changed_days(self, now: int) -> dict[str, str]:
         return dict(self.days)

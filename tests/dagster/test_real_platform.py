@@ -140,6 +140,35 @@ def test_late_and_future_hours(site, real, defs, instance):
     assert hour_start("2024-03-20T01") < real.clock()
 
 
+def test_merged_hours_are_told_once_more_and_then_never_again(site, real, defs, instance):
+    for number in range(3):
+        (site / "in" / f"web{number}.log").write_text(GOOD % 3 * 4 + GOOD % 5 * 2, encoding="utf-8")
+        tick(defs, instance)
+    assert defs.get_job_def("maintain").execute_in_process(instance=instance).success
+    state = real.state("logs", "web")
+    assert {hour: of.records for hour, of in state.hours.items()} == {"2024-03-12T03": 12, "2024-03-12T05": 6}
+    assert len(arrivals(defs, instance).run_requests) == 1
+    tick(defs, instance)
+    assert arrivals(defs, instance).run_requests == []
+    assert metadata(instance, LOGS, "2024-03-12T03")["records"] == 12
+    assert defs.get_job_def("maintain").execute_in_process(instance=instance).success
+    assert real.state("logs", "web") == state
+    assert arrivals(defs, instance).run_requests == []
+
+
+def test_upkeep_of_one_stream_does_not_wait_for_another(site, real):
+    (site / "in" / "web1.log").write_text(GOOD % 3, encoding="utf-8")
+    real.tick()
+    (site / "lake" / "raw" / "stream=other" / "_delta_log").mkdir(parents=True)
+    (site / "lake" / "raw" / "stream=other" / "_delta_log" / "00000000000000000000.json").write_text("no delta")
+    config = CONFIGURATION + "  other: {path: 'in/other*.log', format: lines}\n"
+    both = LakePlatform(parse(config, base=str(site), origin=str(site / "neverwinter.yaml")))
+    outcome = both.maintain()
+    assert list(outcome.counts) == ["web"]
+    assert list(outcome.failures) == ["other"]
+    both.close()
+
+
 @pytest.mark.slow
 def test_reports_are_built_with_dbt_and_its_tests_become_checks(site, real, instance):
     defs = build_definitions(real.settings, {"platform": real})  # with the real dbt project
@@ -157,3 +186,27 @@ def test_reports_are_built_with_dbt_and_its_tests_become_checks(site, real, inst
     assert newest.status.value == "SUCCEEDED"
     again = defs.get_sensor_def("reports").evaluate_tick(context)
     assert "no logs changed" in again.skip_message
+
+    # Merging changes files and no row: the reports are looked at once more, and keep their files.
+    (site / "in" / "web2.log").write_text(GOOD % 3 * 3, encoding="utf-8")
+    tick(defs, instance)
+    build_what_changed(defs, instance)
+    before = report_files(site)
+    assert defs.get_job_def("maintain").execute_in_process(instance=instance).success
+    build_what_changed(defs, instance)
+    assert report_files(site) == before
+    again = defs.get_sensor_def("reports").evaluate_tick(context)
+    assert "no logs changed" in again.skip_message
+
+
+def build_what_changed(defs, instance):
+    context = dg.build_sensor_context(instance=instance, definitions=defs, sensor_name="reports")
+    (request,) = defs.get_sensor_def("reports").evaluate_tick(context).run_requests
+    assert defs.resolve_job_def("reports").execute_in_process(instance=instance, tags=dict(request.tags)).success
+
+
+def report_files(site):
+    """Which file each report is: another one has another inode or time."""
+    found = {path: path.stat() for path in (site / "lake" / "reports").rglob("*.parquet")}
+    assert found
+    return {path: (stat.st_ino, stat.st_mtime_ns) for path, stat in found.items()}
