@@ -13,8 +13,8 @@ from typing import Final
 
 import pyarrow as pa
 import pyarrow.fs as pafs
-from deltalake.fs import DeltaStorageHandler
 
+from nw_platform.lake.native import native_files
 from nw_platform.lake.tables import LakeTable, local_path
 from nw_platform.record.envelope import ENVELOPE_FIELDS, PARTITION_COLUMNS, RAW_SCHEMA, TIMESTAMP, logs_schema
 
@@ -65,9 +65,14 @@ ALERTS_SCHEMA: Final = pa.schema(
 class Lake:
     """Names the tables of one lake. Construction does no I/O."""
 
-    def __init__(self, url: str, *, work: Path, storage_options: Mapping[str, str] | None = None) -> None:
-        """Take the lake at `url` (absolute path, hdfs://, s3://...). `work` is a local folder for hints."""
-        self.local_root = local_path(url)
+    def __init__(
+        self, url: str, *, work: Path, storage_options: Mapping[str, str] | None = None, native: bool = False
+    ) -> None:
+        """Take the lake at `url` (absolute path, hdfs://, s3://...). `work` is a local folder for hints.
+
+        `native`: use the storage client that remote lakes use for a `file://` one too.
+        """
+        self.local_root = None if native else local_path(url)
         self.url = (self.local_root or url).rstrip("/")
         self.work = work
         self._options = dict(storage_options or {})
@@ -81,7 +86,7 @@ class Lake:
                 Path(self.url).mkdir(parents=True, exist_ok=True)
                 self._files = pafs.SubTreeFileSystem(self.url, pafs.LocalFileSystem())
             else:
-                self._files = pafs.PyFileSystem(DeltaStorageHandler(self.url, self._options or None))
+                self._files = native_files(self.url, self._options or None)
         return self._files
 
     @property
