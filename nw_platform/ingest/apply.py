@@ -27,7 +27,7 @@ from nw_platform.ingest.dedupe import Remembered, remembering
 from nw_platform.ingest.steps import Step, reached
 from nw_platform.lake.parquet import WrittenFile
 from nw_platform.lake.store import DUPLICATES_SCHEMA, Lake
-from nw_platform.lake.tables import LakeTable, Snapshot, file_name
+from nw_platform.lake.tables import LakeFile, LakeTable, Snapshot, file_name
 from nw_platform.record.hours import HOUR_US, hour_of, partition_of
 from nw_platform.record.spans import Receipt
 
@@ -63,18 +63,20 @@ def apply_batch(
         InvariantError: the counts do not add up; nothing was committed.
     """
     logs = lake.logs(stream)
+    duplicates = lake.duplicates().snapshot()  # before `logs`: no compaction has merged what is stale in it
     snapshot = logs.ensure(parsed.rows.schema)
     if snapshot.transaction(receipt.lane) >= receipt.sequence:
         return None
     number = snapshot.transaction(APPLY_APP) + 1
     with remembering(work, snapshot) as known:
-        return _apply(lake, logs, snapshot, receipt, parsed, known, number=number, rules=rules, now=now)
+        return _apply(lake, logs, snapshot, duplicates, receipt, parsed, known, number=number, rules=rules, now=now)
 
 
 def _apply(
     lake: Lake,
     logs: LakeTable,
     snapshot: Snapshot,
+    duplicates: Snapshot | None,
     receipt: Receipt,
     parsed: Parsed,
     known: Remembered,
@@ -93,7 +95,7 @@ def _apply(
             f"normal {applied.normal} + error {applied.error} + watchdog {applied.watchdog} + duplicates "
             f"{applied.duplicates} = {received}; nothing was committed"
         )
-    put_duplicates(lake, receipt, parsed.rows.filter(pa.array(repeated)), number=number, now=now)
+    put_duplicates(lake, duplicates, receipt, parsed.rows.filter(pa.array(repeated)), number=number, now=now)
     written = write_hours(logs, snapshot.schema(), kept, parsed.hours[~repeated], receipt.lane, receipt.sequence)
     reached(Step.LOGS_WRITTEN)
     try:
@@ -111,15 +113,16 @@ def _apply(
     return applied
 
 
-def put_duplicates(lake: Lake, receipt: Receipt, rows: pa.Table, *, number: int, now: int) -> None:
-    """Make `rows` the duplicates of one batch, instead of any that a run which died has left.
+def put_duplicates(
+    lake: Lake, snapshot: Snapshot | None, receipt: Receipt, rows: pa.Table, *, number: int, now: int
+) -> None:
+    """Make `rows` the duplicates of one batch, instead of any that a run which died has left in `snapshot`.
 
     Raises:
         CommitConflictError: an applier that is further on has written meanwhile.
     """
     table = lake.duplicates()
     app = duplicates_app(receipt.stream)
-    snapshot = table.snapshot()
     if snapshot is None:
         if not rows.num_rows:
             return
@@ -173,9 +176,15 @@ def write_hours(
 
 
 def batch_of(path: str) -> tuple[str, int] | None:
-    """(lane, sequence) in the name of a file of one batch."""
+    """(lane, sequence) in the name of a file of one batch; None: it was merged or rebuilt since."""
     lane, sequence, *_ = (path.rsplit("/", 1)[-1]).split("-")
-    return (lane, int(sequence)) if sequence.isdigit() else None
+    return (lane, int(sequence)) if lane[:1].isdigit() and sequence.isdigit() else None
+
+
+def is_dangling(file: LakeFile, logs: Snapshot) -> bool:
+    """Whether a file of `duplicates` is of a batch that is not in `logs` yet: found by its name, it may be replaced."""
+    batch = batch_of(file.path)
+    return batch is not None and batch[1] > logs.transaction(batch[0])
 
 
 def _conformed(rows: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -5,18 +5,18 @@ Readers see the same rows before and after. A conflict with anything else means:
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import functools
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
 from nw_platform.errors import CommitConflictError
-from nw_platform.ingest.apply import APPLY_APP, duplicates_app
+from nw_platform.ingest.apply import is_dangling
 from nw_platform.ingest.hourfiles import DUPLICATES_SORTED_BY, RAW_SORTED_BY, SORTED_BY, scan_hours, write_sorted
 from nw_platform.ingest.outcome import Progress, silent
 from nw_platform.ingest.session import Session
 from nw_platform.ingest.steps import Step, reached
 from nw_platform.lake.engine import connect
-from nw_platform.lake.store import Lake
 from nw_platform.lake.tables import LakeFile, LakeTable, file_name
 from nw_platform.record.hours import HOUR_US, hour_start
 
@@ -52,42 +52,58 @@ def compact(
         done += _merge_partitions(
             "receipts", stream, lake.receipts(), now, sort=("lane", "sequence"), watched=("lane", "sequence")
         )
-        if not _dangling(lake, stream):
+        if (logs := lake.logs(stream).snapshot()) is not None:
             done += _merge_partitions(
-                "duplicates", stream, lake.duplicates(), now, sort=DUPLICATES_SORTED_BY, watched=("event_time",)
-            )
+                "duplicates", stream, lake.duplicates(), now, sort=DUPLICATES_SORTED_BY, watched=("event_time",),
+                leave=functools.partial(is_dangling, logs=logs),
+            )  # fmt: skip
     progress(len(names), len(names), "")
     return done
 
 
 def _merge_partitions(
-    kind: str, stream: str, table: LakeTable, now: int, *, sort: tuple[str, ...], watched: tuple[str, ...]
+    kind: str,
+    stream: str,
+    table: LakeTable,
+    now: int,
+    *,
+    sort: tuple[str, ...],
+    watched: tuple[str, ...],
+    leave: Callable[[LakeFile], bool] = lambda _: False,
 ) -> list[Compacted]:
+    """Merge each closed partition of more than one file, those to `leave` alone left out."""
     snapshot = table.snapshot()
     if snapshot is None:
         return []
     groups: dict[tuple[str, ...], list[LakeFile]] = {}
     for file in snapshot.files(stream=[stream]) if "stream" in table.partition_by else snapshot.files():
-        groups.setdefault(tuple(file.partition.values()), []).append(file)
+        if not leave(file):
+            groups.setdefault(tuple(file.partition.values()), []).append(file)
     done = []
     for files in groups.values():
         partition = files[0].partition
         first = f"{partition['dt']}T{partition.get('hour', '23')}"
         if len(files) > 1 and now >= hour_start(first) + HOUR_US + CLOSED_AFTER_US:
-            merged = _merge(table, partition, now, sort=sort, watched=watched)
+            merged = _merge(table, partition, now, sort=sort, watched=watched, leave=leave)
             if merged:
                 done.append(Compacted(kind, stream, first if "hour" in partition else partition["dt"], *merged))
     return done
 
 
 def _merge(
-    table: LakeTable, partition: dict[str, str], now: int, *, sort: tuple[str, ...], watched: tuple[str, ...]
+    table: LakeTable,
+    partition: dict[str, str],
+    now: int,
+    *,
+    sort: tuple[str, ...],
+    watched: tuple[str, ...],
+    leave: Callable[[LakeFile], bool],
 ) -> tuple[int, int] | None:
     """(files merged, records), or None if another run came between."""
     snapshot = table.snapshot()
     if snapshot is None:
         return None
-    files = snapshot.files(**{name: [value] for name, value in partition.items()})
+    files = [f for f in snapshot.files(**{name: [value] for name, value in partition.items()}) if not leave(f)]
     schema = snapshot.schema()
     with connect() as connection:
         name = file_name("compacted", snapshot.version)
@@ -104,10 +120,3 @@ def _merge(
         return None
     reached(Step.COMPACTION_COMMITTED)
     return len(files), written.records
-
-
-def _dangling(lake: Lake, stream: str) -> bool:
-    """Whether a run that died has left duplicates of a batch that is not in `logs`: they are found by their files."""
-    duplicates, logs = lake.duplicates().snapshot(), lake.logs(stream).snapshot()
-    applied = logs.transaction(APPLY_APP) if logs else -1
-    return duplicates is not None and duplicates.transaction(duplicates_app(stream)) > applied

@@ -6,8 +6,9 @@ it touched or now touches belongs to the rebuild, and the batches of those hours
 Receipts of kind replay then say the new hours (the bytes and their digest stay).
 c. Per hour: repeats are told by id in the order in which batches were applied; the rest, sorted, is compared with
 what is there. Equal hours keep their files.
-d. One commit to `duplicates`, one to `logs`, with the transaction (apply, n). A crash between the two is found by
-`recover`, which rebuilds the hours that the first commit names.
+d. One commit to `duplicates`, one to `logs`, with the transactions (apply, n) and (rebuild, n) each. A crash between
+the two is found by `recover`, which rebuilds the hours that the first commit names; no other step moves (rebuild, n).
+A batch that is in `raw` and not in `logs` yet is left to whoever applies it, with its duplicates.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nw_platform.errors import CommitConflictError, ExpiredError
-from nw_platform.ingest.apply import APPLY_APP, RULES_KEY, duplicates_app
+from nw_platform.ingest.apply import APPLY_APP, RULES_KEY, duplicates_app, is_dangling
 from nw_platform.ingest.batches import CurrentBatch, current_batches
 from nw_platform.ingest.hourfiles import (
     DUPLICATES_SORTED_BY,
@@ -47,6 +48,7 @@ from nw_platform.lake.tables import LakeFile, Snapshot, file_name
 from nw_platform.record.hours import HOUR_US, hour_of, hour_start, next_hour, partition_of, to_iso
 
 REBUILD_KEY: Final = "neverwinter.rebuild"
+REBUILD_APP: Final = "rebuild"
 _ORDER: Final = ("__batch", "__row", "__sent")
 
 
@@ -102,9 +104,12 @@ def rebuild_hours(
     now: int,
     *,
     transactions: dict[str, int] | None = None,
+    finish: bool = False,
     progress: Progress = silent,
 ) -> list[HourChange]:
     """Compute hours anew; commits only what differs. `transactions` go into the commit to `logs`, also if empty.
+
+    `finish`: a rebuild that died is being finished; `logs` is to say so even where it has nothing to change.
 
     Raises:
         ExpiredError: raw that one of the hours needs was deleted.
@@ -114,7 +119,7 @@ def rebuild_hours(
     while True:
         folder = pipeline.work / "rebuild" / uuid.uuid4().hex
         try:
-            return _attempt(pipeline, wanted, now, folder, transactions or {}, progress)
+            return _attempt(pipeline, wanted, now, folder, transactions or {}, progress, finish=finish)
         except CommitConflictError:
             continue  # a batch was applied meanwhile: again, on the new state
         finally:
@@ -122,27 +127,35 @@ def rebuild_hours(
 
 
 def _attempt(
-    pipeline: Pipeline, wanted: set[str], now: int, folder: Path, transactions: dict[str, int], progress: Progress
+    pipeline: Pipeline,
+    wanted: set[str],
+    now: int,
+    folder: Path,
+    transactions: dict[str, int],
+    progress: Progress,
+    *,
+    finish: bool,
 ) -> list[HourChange]:
     logs = pipeline.lake.logs(pipeline.stream)
     snapshot = logs.ensure(pipeline.logs_schema)
     staged = Staged(folder, snapshot.schema())
-    batches = current_batches(pipeline.receipts())
+    applied = max(snapshot.transaction(pipeline.lane), transactions.get(pipeline.lane, -1))
+    batches = [b for b in current_batches(pipeline.receipts()) if b.sequence <= applied]
     hours = _stage(pipeline, staged, batches, wanted, progress)
     if moved := [b for b in batches if staged.batches.get((b.lane, b.sequence), b.event_hours) != b.event_hours]:
         wanted |= hours  # if this attempt loses a race, the next one has to do them all
-        transactions = {**transactions, **_say_moved(pipeline, moved, staged, now)}
+        transactions = {**transactions, **_say_moved(pipeline, snapshot, moved, staged, now)}
     number = snapshot.transaction(APPLY_APP) + 1
     with connect() as connection:
-        changes, added, removed = _compare(connection, pipeline, snapshot, staged, hours, now)
+        changes, added, removed = _compare(connection, pipeline, snapshot, staged, hours)
         different = [c.hour for c in changes if c.changed]
-        doubles = _replace_duplicates(connection, pipeline, staged, hours, different, number, now)
-    if different or doubles or transactions:
+        doubles = _replace_duplicates(connection, pipeline, snapshot, staged, hours, different, now)
+    if different or doubles or transactions or finish:
         reached(Step.REBUILD_WRITTEN)
         moves = {lane: max(v, snapshot.transaction(lane)) for lane, v in transactions.items()}
         try:
             snapshot.commit(
-                add=added, remove=removed, transactions={**moves, APPLY_APP: number},
+                add=added, remove=removed, transactions={**moves, APPLY_APP: number, REBUILD_APP: number},
                 metadata={RULES_KEY: pipeline.rules, REBUILD_KEY: json.dumps(sorted(different))}, now=now,
             )  # fmt: skip
         except CommitConflictError:
@@ -152,16 +165,22 @@ def _attempt(
     return changes
 
 
-def _say_moved(pipeline: Pipeline, moved: list[CurrentBatch], staged: Staged, now: int) -> dict[str, int]:
+def _say_moved(
+    pipeline: Pipeline, logs: Snapshot, moved: list[CurrentBatch], staged: Staged, now: int
+) -> dict[str, int]:
     """Receipts that say in which hours the records of these batches are now; returns the lane's new transaction.
+
+    None where a batch before them is not in `logs` yet: it must not be passed over. Recovery then gets to these too.
 
     Raises:
         CommitConflictError: a batch came meanwhile.
     """
     raw = pipeline.lake.raw(pipeline.stream).ensure()
-    last = pipeline.receipts()[-1]
+    log = pipeline.receipts()
+    last = log[-1]
     if raw.transaction(pipeline.lane) != last.sequence:
         raise CommitConflictError(f"stream {pipeline.stream}: another run is ahead; looking again")
+    waiting = any(r.records or r.kind == "replay" for r in log[logs.transaction(pipeline.lane) + 1 :])
     receipts = []
     for batch in moved:
         last = next_receipt(
@@ -179,7 +198,7 @@ def _say_moved(pipeline: Pipeline, moved: list[CurrentBatch], staged: Staged, no
         )
         receipts.append(last)
     commit_raw(pipeline.lake, raw, receipts, now=now)
-    return {pipeline.lane: last.sequence}
+    return {} if waiting else {pipeline.lane: last.sequence}
 
 
 def _stage(
@@ -215,10 +234,8 @@ def _compare(
     snapshot: Snapshot,
     staged: Staged,
     hours: set[str],
-    now: int,
 ) -> tuple[list[HourChange], list[WrittenFile], list[LakeFile]]:
     """What changes, the new files of hours that do, and the files they replace."""
-    del now
     logs = pipeline.lake.logs(pipeline.stream)
     changes, added, removed = [], [], []
     schema = staged.schema
@@ -247,15 +264,16 @@ def _compare(
 def _replace_duplicates(
     connection: duckdb.DuckDBPyConnection,
     pipeline: Pipeline,
+    logs: Snapshot,
     staged: Staged,
     hours: set[str],
     different: list[str],
-    number: int,
     now: int,
 ) -> bool:
     """Make the duplicates of the hours what they are now, in one commit; hours around them keep theirs."""
     table = pipeline.lake.duplicates()
     snapshot = table.snapshot()
+    number = logs.transaction(APPLY_APP) + 1
     by_day: dict[str, list[str]] = {}
     for hour in sorted(hours):
         by_day.setdefault(hour[:10], []).append(hour)
@@ -263,6 +281,7 @@ def _replace_duplicates(
     removed: list[LakeFile] = []
     for day, of_day in by_day.items():
         files = snapshot.files(stream=[pipeline.stream], dt=[day]) if snapshot else []
+        files = [file for file in files if not is_dangling(file, logs)]
         there = scan_hours(files, DUPLICATES_SCHEMA)
         inside = " OR ".join(f"(event_time >= {_at(h)} AND event_time < {_at(next_hour(h))})" for h in of_day)
         after = " UNION ALL ".join(f"({staged.query(hour, repeats=True)})" for hour in of_day)
@@ -271,7 +290,7 @@ def _replace_duplicates(
             continue
         removed += files
         written = write_sorted(
-            connection, table if snapshot else pipeline.lake.duplicates(),
+            connection, table,
             f"SELECT * FROM ({there}) WHERE NOT ({inside}) UNION ALL SELECT * FROM ({after})", DUPLICATES_SCHEMA,
             {"stream": pipeline.stream, "dt": day}, name=file_name("rebuilt", number), sort=DUPLICATES_SORTED_BY,
         )  # fmt: skip
@@ -284,8 +303,9 @@ def _replace_duplicates(
         raise CommitConflictError(f"stream {pipeline.stream}: another run has applied more; looking again")
     try:
         snapshot.commit(
-            add=added, remove=removed, transactions={duplicates_app(pipeline.stream): number},
-            metadata={REBUILD_KEY: json.dumps(sorted({*hours, *different}))}, now=now,
+            add=added, remove=removed,
+            transactions={duplicates_app(pipeline.stream): number, _rebuild_app(pipeline.stream): number},
+            metadata={_rebuild_key(pipeline.stream): json.dumps(sorted({*hours, *different}))}, now=now,
         )  # fmt: skip
     except CommitConflictError:
         table.discard(added)
@@ -299,14 +319,20 @@ def interrupted(pipeline: Pipeline) -> list[str]:
     duplicates, logs = pipeline.lake.duplicates().snapshot(), pipeline.lake.logs(pipeline.stream).snapshot()
     if duplicates is None or logs is None:
         return []
-    if duplicates.transaction(duplicates_app(pipeline.stream)) <= logs.transaction(APPLY_APP):
+    if duplicates.transaction(_rebuild_app(pipeline.stream)) <= logs.transaction(REBUILD_APP):
         return []
-    found: set[str] = set()
-    for commit in duplicates.history():
-        if REBUILD_KEY in commit:
-            found.update(json.loads(commit[REBUILD_KEY]))
-            break
-    return sorted(found)
+    key = _rebuild_key(pipeline.stream)
+    return next((json.loads(commit[key]) for commit in duplicates.history() if key in commit), [])
+
+
+def _rebuild_app(stream: str) -> str:
+    """The app id whose version in `duplicates` is the number of the stream's last rebuild that wrote there."""
+    return f"{REBUILD_APP}/{stream}"
+
+
+def _rebuild_key(stream: str) -> str:
+    """The metadata of a commit to `duplicates` that names a rebuild's hours: the streams share that table."""
+    return f"{REBUILD_KEY}/{stream}"
 
 
 def _at(hour: str) -> str:

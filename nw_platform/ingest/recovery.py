@@ -51,7 +51,7 @@ def recover(pipeline: Pipeline, now: int) -> list[BatchReport]:
         report = _reapply(pipeline, receipt, current[receipt.sequence], now)
         reports += [report] if report else []
     if hours_left := interrupted(pipeline):
-        rebuild_hours(pipeline, hours_left, now)
+        rebuild_hours(pipeline, hours_left, now, finish=True)
     pipeline.resume(pipeline.receipts())
     return reports
 
