@@ -13,6 +13,7 @@ import contextlib
 import fcntl
 import json
 import shutil
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -87,7 +88,7 @@ class Remembered:
         if hour not in self._hours:
             known = None
             if self._folder is not None and hour in self._saved:
-                with contextlib.suppress(OSError, ValueError, KeyError):
+                with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
                     known = IdSet.load(self._folder / "hours" / hour)
             self._hours[hour] = known or _from_table(hour, snapshot)
         return self._hours[hour]

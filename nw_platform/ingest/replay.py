@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from nw_platform.errors import CommitConflictError, InvariantError, LakeError, NeverwinterError, SourceError
-from nw_platform.ingest.batch import Chunk
+from nw_platform.ingest.batch import Chunk, span_order
 from nw_platform.ingest.batches import CurrentBatch, current_batches
 from nw_platform.ingest.outcome import HourChange, Progress, silent
 from nw_platform.ingest.pipeline import Pipeline
@@ -139,14 +139,16 @@ def _read(pipeline: Pipeline, batch: CurrentBatch) -> _Fresh:
         SourceError: the source no longer has all of it, or has other bytes than were recorded.
     """
     chunks: list[Chunk] = []
+    some = tuple(span for span in batch.spans if span.end > span.start)  # the others only say what was damaged
     spans, digest, problems = read_spans(
-        pipeline.source, batch.spans, pipeline.make_framer,
+        pipeline.source, some, pipeline.make_framer,
         lane=batch.lane, sequence=batch.sequence, planned=batch.planned_time, take=chunks.append, write=lambda _: None,
     )  # fmt: skip
-    if len(spans) < len(batch.spans):
+    if len(spans) < len(some):
         raise SourceError(problems[0].reason if problems else "the source no longer has it")
     rows = pa.concat_tables([c.raw for c in chunks]) if chunks else RAW_SCHEMA.empty_table()
-    return _Fresh(batch, rows, spans, digest)
+    nothing = tuple(span for span in batch.spans if span.end == span.start)
+    return _Fresh(batch, rows, tuple(sorted((*spans, *nothing), key=span_order)), digest)
 
 
 def _difference(present: pa.Table | None, found: pa.Table) -> int:

@@ -129,7 +129,7 @@ def _due(session: Session, pipeline: Pipeline, name: str, now: int) -> bool:
     """Whether a stream that asked for fewer, larger batches (`every`) has waited long enough."""
     every = session.settings.streams[name].every_us
     last = pipeline.last_planned
-    return every <= _MINUTE_US or last is None or now - last >= every
+    return every <= _MINUTE_US or last is None or not 0 <= now - last < every  # a clock may have been ahead once
 
 
 def _news(session: Session, name: str, now: int) -> bool:

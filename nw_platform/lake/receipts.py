@@ -49,6 +49,7 @@ def append_receipts(lake: Lake, receipts: Sequence[Receipt], now: int) -> None:
         try:
             snapshot.commit(add=written, transactions={app: new[-1].sequence}, metadata={}, now=now)
         except CommitConflictError:
+            table.discard(written)
             continue  # another run wrote the same receipts, or another stream's: look again
         return
 

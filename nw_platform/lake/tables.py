@@ -27,6 +27,8 @@ from nw_platform.errors import CommitConflictError, LakeError, SchemaConflictErr
 from nw_platform.lake.parquet import FileWriter, WrittenFile
 
 RECEIPT_KEY: Final = "neverwinter.receipt"
+# How deltalake words a failure of the storage during a commit: the commit may have been made, its files are to stay.
+_UNKNOWN: Final = ("Log storage error", "Transaction failed", "Error serializing commit log")
 _CONFIGURATION: Final = {"delta.logRetentionDuration": "interval 2 days", "delta.checkpointInterval": "50"}
 
 
@@ -171,9 +173,11 @@ class Snapshot:
                 partition_by=list(self._table.partition_by),
                 commit_properties=properties,
             )
-        except CommitFailedError as error:
-            raise CommitConflictError(f"another run committed to {self._table.url} first ({_line(error)})") from error
         except (DeltaError, OSError) as error:
+            if isinstance(error, CommitFailedError) and not any(text in str(error) for text in _UNKNOWN):
+                raise CommitConflictError(
+                    f"another run committed to {self._table.url} first ({_line(error)})"
+                ) from error
             raise LakeError(f"cannot commit to {self._table.url}: {_line(error)}") from error
 
     def _load_files(self) -> list[LakeFile]:
@@ -215,7 +219,6 @@ class LakeTable:
         self.url, self.path, self.partition_by = url, path, partition_by
         self._files, self._schema, self._options = files, schema, dict(storage_options or {})
         self._durable_root = durable_root
-        self._reading: DeltaTable | None = None
 
     def exists(self) -> bool:
         """Whether the table was ever created."""

@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 
 import pytest
+from deltalake.exceptions import CommitFailedError
 from world import HOUR, MINUTE, sent, wire
 
+from nw_platform.errors import CommitConflictError, LakeError
 from nw_platform.ingest import pipeline as pipelines
 from nw_platform.ingest import rebuilding
 from nw_platform.ingest.compact import compact
 from nw_platform.ingest.rebuild import hours_of, rebuild
 from nw_platform.ingest.rebuilding import rebuild_hours
 from nw_platform.ingest.recovery import opened
+from nw_platform.ingest.replay import replay
+from nw_platform.ingest.tick import run_tick
 from nw_platform.ingest.verify import verify
+from nw_platform.lake.tables import Snapshot
 
 ALL = ("1970-01-01T00", "2100-01-01T00")
 
@@ -128,3 +133,58 @@ def test_duplicates_of_a_batch_that_is_just_being_applied_keep_their_files(world
         world.ingest(session)
         assert len(world.rows(session, "duplicates")) == 4
         assert verify(session).findings == []
+
+
+def test_a_commit_that_the_storage_failed_is_no_lost_race(world):
+    """Whether it was made is not known: what it names must not be removed, and trying again at once helps nobody."""
+    with world.session() as session:
+        snapshot = session.lake.receipts().ensure()
+
+        class Failing:
+            def __getattr__(self, name):
+                return getattr(snapshot._handle, name)
+
+            def create_write_transaction(self, *_, **__):
+                raise CommitFailedError("Log storage error: Generic S3 error: timed out")
+
+        failing = Snapshot(session.lake.receipts(), Failing())
+        with pytest.raises(LakeError) as caught:
+            failing.commit(transactions={"a": 1}, metadata={}, now=world.now)
+        assert not isinstance(caught.value, CommitConflictError)
+
+
+def test_a_clock_that_was_ahead_once_does_not_stop_a_stream(world):
+    world.write("app/a.log", b"a\n")
+    world.now += 10_000 * HOUR
+    with world.session(format="lines", every="10m") as session:
+        world.ingest(session)
+    world.now -= 10_000 * HOUR
+    world.write("app/b.log", b"b\n")
+    with world.session(format="lines", every="10m") as session:
+        assert len(run_tick(session, lambda: world.now).batches) == 1
+
+
+def test_a_batch_with_a_file_that_held_nothing_whole_is_replayed(world):
+    world.write("app/a.log", b"a\n" * 5)
+    world.write("app/b.log.gz", b"no archive")
+    with world.session(format="lines") as session:
+        world.ingest(session)
+    for file in (world.root / "lake" / "raw").rglob("*.parquet"):
+        file.unlink()
+    with world.session(format="lines") as session:
+        (change,) = replay(session, "app", *ALL, world.now)
+        assert (change.kept, change.changed) == (0, 5)
+        assert verify(session).findings == []
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 and no more"])
+def test_a_damaged_hint_of_known_ids_is_built_anew(world, content):
+    world.write("app/a.log", sent("s", 1, world.now))
+    with world.session() as session:
+        world.ingest(session)
+    for file in (world.root).rglob("intervals.npz"):
+        file.write_bytes(content)
+    world.write("app/b.log", sent("s", 1, world.now))
+    with world.session() as session:
+        world.ingest(session)
+        assert len(world.rows(session)) == len(world.rows(session, "duplicates")) == 1

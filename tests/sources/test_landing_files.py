@@ -463,3 +463,14 @@ def test_a_replay_of_changed_bytes_is_refused(zone, lane):
     put(zone / "a.log", b"x" * 5000 + b"\n2\n")
     with pytest.raises(SourceError, match=r"a\.log.*as they were read"):
         reader.replay(reader.spans[0])
+
+
+def test_an_archive_that_unpacks_to_far_more_than_expected_is_read_in_ever_larger_pieces(zone, lane):
+    lines = [b"%09d %s" % (n, b"a" * 90) for n in range(40_000)]
+    put(zone / "a.zst", zstandard.compress(b"\n".join(lines) + b"\n"))
+    put(zone / "b.zst", zstandard.compress(b"\n".join(lines[:5000]) + b"\n"))
+    reader = lane("*", budget=Budget(bytes=1 << 20))
+    assert sorted(reader.drain(NOW)) == sorted(lines + lines[:5000])
+    assert len(reader.receipts) <= 9
+    assert max(receipt.bytes for receipt in reader.receipts) <= 1 << 20
+    reader.check()

@@ -245,9 +245,10 @@ class Planner:
             self._wait(content, None if settled or not rotated else settles_at)
             return True
         average = self._average or _average(seen)
-        unread = (seen.size if seen else content.stamp.size * 8 if packed else content.stamp.size) - content.end
+        unread = (seen.size if seen else content.stamp.size) - content.end
         room = min(self._left_bytes, int(self._left_records * average) + 1)
-        size = min(room, unread if unread > 0 and not packed else max(unread, _SMALLEST))
+        # What is packed does not say how much is left: as much as was read already, so that pieces soon are large.
+        size = min(room, max(unread, content.end, _SMALLEST) if packed else unread if unread > 0 else _SMALLEST)
         state: dict[str, Any] = {
             "path": content.path,
             "stamp": list(content.stamp),
