@@ -36,7 +36,7 @@ def build_tick_job(partitions: Partitions) -> dg.JobDefinition:
             now = platform.clock()
             found = tables(partitions, platform.settings.streams)
             log = cast("Log", context.log_event)  # its annotation leaves check evaluations out, which it takes
-            hours = report(platform, reported, found, log, now, numbers=outcome.numbers)
+            hours = report(platform, reported, found, log, now, numbers=outcome.numbers, lags=outcome.lags)
             checks = evaluate(platform, reported, partitions, log, now, TICK, told=hours)
         context.log.info(
             "%d hours reported, %d checks written, %d batches lost to another run",

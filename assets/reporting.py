@@ -72,6 +72,7 @@ def report(
     now: int,
     *,
     numbers: Mapping[str, Mapping[str, Mapping[str, int | float]]] | None = None,
+    lags: Mapping[str, Numbers] | None = None,
     most: int = MOST_EVENTS,
 ) -> list[Told]:
     """Log a materialization for each hour that changed, newest hours first; return which.
@@ -83,6 +84,7 @@ def report(
         log: takes each event; has stored it when it returns.
         now: microseconds since the epoch.
         numbers: stream -> arrival hour -> sums over what this tick brought.
+        lags: stream -> how far it is behind now: said of the open arrival hour, and of those that this tick filled.
         most: events at most; what is left is reported by the next call.
     """
     told: list[Told] = []
@@ -91,8 +93,9 @@ def report(
     for table in looked_at:
         brought = (numbers or {}).get(table.stream, {}) if table.layer == "raw" else {}
         if brought or _is_behind(platform, table, summaries[table.asset], now):
+            lag = (lags or {}).get(table.stream, {}) if table.layer == "raw" else {}
             told += _report_table(
-                platform, reported, table, summaries[table.asset], log, now, brought, most - len(told)
+                platform, reported, table, summaries[table.asset], log, now, brought, lag, most - len(told)
             )
     return told
 
@@ -115,6 +118,7 @@ def _report_table(
     log: Log,
     now: int,
     brought: Mapping[str, Mapping[str, int | float]],
+    lag: Numbers,
     most: int,
 ) -> list[Told]:
     state = platform.state(table.layer, table.stream)
@@ -138,7 +142,8 @@ def _report_table(
         before = known[hour].numbers if hour in known else {}
         sums = _added(before, brought.get(hour, {}))
         known[hour] = Hour(wanted[hour], sums)
-        numbers = {**facts.get(hour, {}), **sums, "records": records.get(hour, 0)}
+        current = lag if hour in brought or hour == hour_of(now) else {}
+        numbers = {**facts.get(hour, {}), **sums, **current, "records": records.get(hour, 0)}
         log(
             dg.AssetMaterialization(
                 asset_key=[table.layer, table.stream],

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from nw_platform.errors import NeverwinterError
 from nw_platform.ingest.compact import compact
 from nw_platform.ingest.completeness import duplicates_by_hour, hour_balances
-from nw_platform.ingest.outcome import BatchReport, HourChange
+from nw_platform.ingest.outcome import BatchReport, HourChange, Lag
 from nw_platform.ingest.rebuild import rebuild
 from nw_platform.ingest.replay import replay
 from nw_platform.ingest.retention import expire
@@ -90,6 +90,7 @@ class LakePlatform:
                 numbers=_sums(report.batches),
                 problems=[{"stream": met.stream, **asdict(met.problem)} for met in report.problems],
                 failures=dict(report.failures),
+                lags={stream: _lag(lag) for stream, lag in report.lags.items()},
                 lost_races=report.lost_races,
                 more=report.more,
             )
@@ -292,6 +293,10 @@ def _sums(batches: Iterable[BatchReport]) -> dict[str, dict[str, dict[str, int |
         for name in _SUMMED:
             sums[name] += getattr(batch, name)
     return found
+
+
+def _lag(lag: Lag) -> dict[str, int | float]:
+    return {"lag_seconds": lag.seconds, **({} if lag.records is None else {"lag_records": lag.records})}
 
 
 def _outcomes(changes: Iterable[HourChange]) -> list[HourOutcome]:

@@ -38,6 +38,7 @@ class TickOutcome:
     numbers: Mapping[str, Mapping[str, Mapping[str, int | float]]]  # stream -> arrival hour -> sums over its batches
     problems: Sequence[Mapping[str, object]] = ()  # JSON values
     failures: Mapping[str, str] = field(default_factory=dict)  # stream -> one line
+    lags: Mapping[str, Mapping[str, int | float]] = field(default_factory=dict)  # stream -> lag_seconds, lag_records
     lost_races: int = 0
     more: bool = False
 

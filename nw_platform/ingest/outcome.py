@@ -48,6 +48,14 @@ class StreamProblem:
     problem: Problem
 
 
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How far a stream is behind its source."""
+
+    seconds: float  # age of the oldest data that is ready and not ingested; 0: caught up
+    records: int | None = None  # how many are ready; None: the source cannot say
+
+
 @dataclass(slots=True)
 class TickReport:
     """What one tick did, over all streams."""
@@ -55,6 +63,7 @@ class TickReport:
     batches: list[BatchReport] = field(default_factory=list)
     problems: list[StreamProblem] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)  # stream -> why, in one line; the others went on
+    lags: dict[str, Lag] = field(default_factory=dict)  # stream -> as of the end; without streams that failed
     lost_races: int = 0
     more: bool = False  # time was up before everything was in
 

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Collection
 
 from nw_platform.errors import CommitConflictError, NeverwinterError
-from nw_platform.ingest.outcome import Progress, StreamProblem, TickReport, silent
+from nw_platform.ingest.outcome import Lag, Progress, StreamProblem, TickReport, silent
 from nw_platform.ingest.pipeline import Pipeline
 from nw_platform.ingest.recovery import recover
 from nw_platform.ingest.session import Session
@@ -53,7 +53,8 @@ def run_tick(
         What was done. Failures of single streams are in it; they are not raised.
     """
     report = TickReport()
-    turns = deque(name for name in session.settings.streams if streams is None or name in streams)
+    names = [name for name in session.settings.streams if streams is None or name in streams]
+    turns = deque(names)
     lost: dict[str, int] = {}
     settling: dict[str, int] = {}
     waits = _WAITS if until_caught_up and pause is not None else 0
@@ -87,6 +88,7 @@ def run_tick(
         if again:
             turns.append(name)
         progress(len(report.batches), 0, f"{sum(b.records for b in report.batches):,} records")
+    _look_behind(session, names, clock, report)
     return report
 
 
@@ -100,6 +102,7 @@ def _turn(
     waits: bool,
 ) -> bool:
     """One batch of one stream. True: there is more."""
+    report.lags.pop(name, None)
     pipeline = session.pipeline(name)
     if pipeline is None:
         return False
@@ -122,7 +125,25 @@ def _turn(
         plan = pipeline.plan(now, session.budget)
     if plan.settles_at is not None and plan.settles_at - now <= _SOON_US:
         settling[name] = plan.settles_at
+    if not plan.more:
+        report.lags[name] = Lag(0.0, None if plan.waiting is None else 0)
     return False
+
+
+def _look_behind(session: Session, names: Collection[str], clock: Callable[[], int], report: TickReport) -> None:
+    """Say how much is left of streams whose turns ended before their data did, or that are not due (`every`)."""
+    for name in (name for name in names if name not in report.lags and name not in report.failures):
+        try:
+            pipeline = session.pipeline(name)
+            if pipeline is None:
+                report.lags[name] = Lag(0.0)  # nothing was there yet to tell its format by
+            elif pipeline.last_planned is not None:
+                now = clock()
+                plan = pipeline.source.plan(now, session.budget)
+                age = 0 if plan.oldest is None else max(0, now - plan.oldest)
+                report.lags[name] = Lag(age / 1_000_000, plan.waiting)
+        except Exception:  # noqa: BLE001  (the next turn meets the same failure, and reports it)
+            _LOG.debug("stream %s: it cannot be told how far it is behind", name, exc_info=True)
 
 
 def _due(session: Session, pipeline: Pipeline, name: str, now: int) -> bool:

@@ -51,6 +51,9 @@ class Plan:
     more: bool = False  # there is certainly more after this batch
     # Microseconds since the epoch: when something that may still change will be taken as it is; None: nothing waits.
     settles_at: int | None = None
+    # Microseconds since the epoch: the source's time of the oldest record in `spans`; None: none, or it cannot say.
+    oldest: int | None = None
+    waiting: int | None = None  # records that are ready, also beyond this batch; None: the source cannot say
 
 
 @dataclass(slots=True)

@@ -138,6 +138,8 @@ class MemorySource:
         spans: list[Span] = []
         problems: list[Problem] = []
         records, size, more = budget.records, budget.bytes, False
+        oldest: int | None = None
+        waiting = 0
         for number, partition in sorted(partitions.items()):
             wanted = known.get(str(number), 0)
             start = max(wanted, partition.first)
@@ -150,9 +152,13 @@ class MemorySource:
                 records -= 1
                 end += 1
             more = more or end < partition.end
+            waiting += partition.end - start
+            if start < partition.end:
+                first = partition.records[start - partition.first].time
+                oldest = first if oldest is None else min(oldest, first)
             if end > start and len(spans) < budget.spans:
                 spans.append(Span(self._topic, number, start, end, incarnation))
-        return Plan(tuple(spans), tuple(problems), more)
+        return Plan(tuple(spans), tuple(problems), more, oldest=oldest, waiting=waiting)
 
     def read(self, span: Span, make_framer: Callable[[str | None, int], Any]) -> SpanReader:
         """See Source. Records need no framing."""

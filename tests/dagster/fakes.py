@@ -56,6 +56,7 @@ class FakePlatform:
     problems: list[dict[str, object]] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
     days: dict[str, str] = field(default_factory=dict)
+    lags: dict[str, dict[str, int | float]] = field(default_factory=dict)
     calls: list[tuple[object, ...]] = field(default_factory=list)
 
     def clock(self) -> int:
@@ -84,7 +85,7 @@ class FakePlatform:
             self.put(stream, arrival, event, records)
             numbers.setdefault(stream, {})[arrival] = {"bytes": 10 * records, "spans": 1, "rejects": 0, "seconds": 0.5}
         self.waiting = []
-        return TickOutcome(numbers=numbers, problems=self.problems, failures=self.failures)
+        return TickOutcome(numbers=numbers, problems=self.problems, failures=self.failures, lags=self.lags)
 
     def version(self, layer: str, stream: str) -> int | None:
         return self.versions.get(f"{layer}/{stream}")

@@ -78,6 +78,24 @@ def test_metadata_counts_the_whole_hour(tick, instance, platform):
     }
 
 
+def test_how_far_a_stream_is_behind_is_said_of_now_and_never_summed(tick, instance, platform):
+    platform.put("web", "2024-03-12T04", "2024-03-12T04", 1)  # outside Dagster, an hour ago
+    for lag in ({"lag_seconds": 90.5, "lag_records": 7}, {"lag_seconds": 0.0}):
+        platform.lags = {"web": lag}
+        platform.waiting = [("web", "2024-03-12T05", "2024-03-12T05", 3)]
+        tick()
+    told = [
+        (hour, {name: value.value for name, value in metadata.items() if name.startswith("lag_")})
+        for hour, metadata in materializations(instance, RAW)
+    ]
+    assert told == [
+        ("2024-03-12T04", {}),
+        ("2024-03-12T05", {"lag_seconds": 90.5, "lag_records": 7}),
+        ("2024-03-12T05", {"lag_seconds": 0.0}),
+    ]
+    assert not any(name.startswith("lag_") for _, found in materializations(instance, LOGS) for name in found)
+
+
 def test_a_quiet_minute_launches_nothing_and_a_loud_one_one_run(arrivals, tick, platform):
     assert arrivals().run_requests == []
     platform.waiting = [("web", "2024-03-12T05", "2024-03-12T05", 3), ("old", "2024-03-12T05", "2015-05-17T00", 3)]

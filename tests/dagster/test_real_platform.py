@@ -81,6 +81,7 @@ def test_the_whole_way(site, real, defs, instance):
     (raw_hour,) = instance.get_materialized_partitions(RAW) - {arrived} or {arrived}
     numbers = metadata(instance, RAW, raw_hour)
     assert (numbers["records"], numbers["spans"], numbers["rejects"]) == (7, 1, 1)
+    assert numbers["lag_seconds"] == 0
     assert numbers["bytes"] == (site / "in" / "web1.log").stat().st_size
     assert metadata(instance, LOGS, "2024-03-12T03")["records"] == 4
     done = instance.event_log_storage.get_asset_check_execution_history(AssetCheckKey(LOGS, "completeness"), limit=50)

@@ -72,7 +72,13 @@ class Planner:
                 self._problems.append(Problem("unreadable", what.path, 0, f"{error}; the other files go on"))
                 continue
             more = more or not added
-        return Plan(tuple(self._spans), tuple(self._problems), more or self._cut_short(), self._settles_at)
+        return Plan(
+            tuple(self._spans),
+            tuple(self._problems),
+            more or self._cut_short(),
+            self._settles_at,
+            oldest=min((span.state["mtime"] for span in self._spans), default=None),
+        )
 
     def _compare(self) -> tuple[list[Content], list[_Unknown]]:
         """Known contents with something to read, and files to look into."""
@@ -112,6 +118,7 @@ class Planner:
                 unknown.append(_Unknown(path, stamp))
             return
         content.see(path, stamp, self._now, exhausted=found.exhausted)
+        self._ledger.learned |= thoroughly
         if content.is_unread():
             unread.append(content)
 
@@ -169,6 +176,7 @@ class Planner:
             found = match(self._files, path, stamp, content, thoroughly=True)
             if found is not None:
                 self._ledger.move(content, path, stamp, self._now, exhausted=found.exhausted)
+                self._ledger.learned = True
                 return content
         return None
 
@@ -192,6 +200,7 @@ class Planner:
             found = match(self._files, path, stamp, content, thoroughly=True)
             if found is not None:
                 self._ledger.move(content, path, stamp, self._now, exhausted=found.exhausted)
+                self._ledger.learned = True
                 if orphans:
                     orphans.remove(content)
                 return self._add(content, seen) if content.is_unread() else True
