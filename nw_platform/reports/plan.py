@@ -16,7 +16,7 @@ from typing import Final
 
 from nw_platform.lake.store import Lake
 from nw_platform.lake.tables import LakeFile
-from nw_platform.record.hours import GRAINS, HOUR_US, hour_of, hour_start, hours_between, period_of
+from nw_platform.record.hours import GRAINS, HOUR_US, hour_of, hour_start, hours_between, next_hour, period_of
 from nw_platform.record.names import RESERVED_COLUMNS
 from nw_platform.reports.publish import report_path
 from nw_platform.reports.relations import StepPlan, StreamFiles, own_columns
@@ -189,7 +189,8 @@ def _refusals(
         concerned = not state.files.get(name, {}).keys().isdisjoint(hours)
         broken = set(incomplete(name)) if incomplete is not None and concerned else set()
         for hour in broken & set(hours):
-            refused[hour] = f"logs/{name} is not whole (raw = logs + duplicates fails): nw rebuild {name} {hour}"
+            repair = f"nw ingest --once; if it stays: nw rebuild {name} {hour} {next_hour(hour)}"
+            refused[hour] = f"logs/{name} is not whole (raw = logs + duplicates fails): {repair}"
     return refused
 
 

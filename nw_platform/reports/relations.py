@@ -14,6 +14,7 @@ from nw_platform.lake.engine import literal, quoted, sql_type
 from nw_platform.record.envelope import ENVELOPE_FIELDS, TRAILING_FIELDS
 from nw_platform.record.hours import GRAINS, period_directory
 from nw_platform.reports.fields import StreamColumns
+from nw_platform.reports.scans import files_scan
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +55,9 @@ _ENVELOPE: Final = {f.name: sql_type(f.type) for f in ENVELOPE_FIELDS}
 _TRAILING: Final = {f.name: sql_type(f.type) for f in TRAILING_FIELDS}
 
 
-def naive(kind: str) -> str:
-    """Times are shown without a zone: all are UTC, and the result does not depend on the session's zone."""
-    return "TIMESTAMP" if kind == "TIMESTAMPTZ" else kind
+def _naive_columns(columns: Mapping[str, str]) -> dict[str, str]:
+    """The same with times without a zone: UTC, whatever the session's zone is, and faster to compute with."""
+    return {name: "TIMESTAMP" if kind == "TIMESTAMPTZ" else kind for name, kind in columns.items()}
 
 
 def own_columns(schema: pa.Schema) -> dict[str, str]:
@@ -74,13 +75,10 @@ def logs_columns(own: Mapping[str, str]) -> dict[str, str]:
     return {**_ENVELOPE, **own, **_TRAILING}
 
 
-def scan_sql(
-    urls: Sequence[str], columns: Mapping[str, str], partitions: Sequence[str], *, same_columns: bool = False
-) -> str:
-    """A SELECT of these columns, times without zone, and the partition columns as strings, from exactly these files.
+def reports_scan(urls: Sequence[str], columns: Mapping[str, str], partitions: Sequence[str]) -> str:
+    """A SELECT of these columns and the partition columns, as strings, from exactly these report files.
 
-    A column that a file does not have (it was declared later) is null there; no files give no rows of the same types.
-    `same_columns`: all files are known to have the same, so that only those with matching partitions are opened.
+    All files have the same columns, so only those with matching partitions are opened. No files: no rows, typed.
     """
     typed = [f"CAST(NULL AS {kind}) AS {quoted(name)}" for name, kind in columns.items()]
     typed += [f"CAST(NULL AS VARCHAR) AS {quoted(name)}" for name in partitions]
@@ -88,10 +86,9 @@ def scan_sql(
     if urls:
         hive = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in partitions)
         options = f"hive_partitioning = true, hive_types = {{{hive}}}" if partitions else "hive_partitioning = false"
-        union = "false" if same_columns else "true"
         listed = ", ".join(literal(url) for url in urls)
-        source += f" UNION ALL BY NAME SELECT * FROM read_parquet([{listed}], union_by_name = {union}, {options})"
-    shown = [f"CAST({quoted(name)} AS {naive(kind)}) AS {quoted(name)}" for name, kind in columns.items()]
+        source += f" UNION ALL BY NAME SELECT * FROM read_parquet([{listed}], {options})"
+    shown = [f"CAST({quoted(name)} AS {kind}) AS {quoted(name)}" for name, kind in columns.items()]
     return f"SELECT {', '.join([*shown, *(quoted(name) for name in partitions)])} FROM ({source})"
 
 
@@ -118,18 +115,18 @@ def create_sources(connection: duckdb.DuckDBPyConnection, plan: StepPlan) -> Non
         connection.unregister("nw_periods")
     place = [n for n in _TRAILING if n != "extra"]
     envelope = ", ".join(quoted(name) for name in [*_ENVELOPE, *place])
-    empty = scan_sql([], {**_ENVELOPE, **{n: _TRAILING[n] for n in place}}, ("dt", "hour"))
+    empty = files_scan([], _naive_columns({**_ENVELOPE, **{n: _TRAILING[n] for n in place}}), ("dt", "hour"))
     views = [f"SELECT ''::VARCHAR AS stream, dt || 'T' || hour AS period, {envelope} FROM ({empty})"]
     for stream in plan.streams:
         # The files' partition values are those of the directories; `stream` is one of them, and known.
-        scan = scan_sql(stream.urls, logs_columns(stream.own), ("dt", "hour"))
+        scan = files_scan(stream.urls, _naive_columns(logs_columns(stream.own)), ("dt", "hour"))
         relation = relation_of(stream.stream)
         connection.execute(f"CREATE VIEW {relation} AS SELECT *, dt || 'T' || hour AS period FROM ({scan})")
         views.append(f"SELECT {literal(stream.stream)} AS stream, period, {envelope} FROM {relation}")
     connection.execute("CREATE VIEW lake.logs AS " + " UNION ALL ".join(views))
-    kinds = {**_ENVELOPE, **{n: _TRAILING[n] for n in place}, "lane": "VARCHAR", "sequence": "BIGINT"}
+    kinds = _naive_columns({**_ENVELOPE, **{n: _TRAILING[n] for n in place}, "lane": "VARCHAR", "sequence": "BIGINT"})
     wanted = ", ".join(literal(hour) for hour in plan.hours) or "''"
     connection.execute(
         f"""CREATE VIEW lake.duplicates AS SELECT *, strftime(event_time, '%Y-%m-%dT%H') AS period
-        FROM ({scan_sql(plan.duplicates, kinds, ("stream", "dt"))}) WHERE period IN ({wanted})"""
+        FROM ({files_scan(plan.duplicates, kinds, ("stream", "dt"))}) WHERE period IN ({wanted})"""
     )

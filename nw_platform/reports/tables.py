@@ -38,6 +38,7 @@ class Table:
 
 GRAINS: Final = ("hour", "day", "week", "month", "all")
 _TEXT, _INT, _BIG, _TIME, _REAL, _TRUTH = "VARCHAR", "INTEGER", "BIGINT", "TIMESTAMP", "DOUBLE", "BOOLEAN"
+_INSTANT: Final = "TIMESTAMP WITH TIME ZONE"  # as Delta tables store times: any other type would defeat filters
 
 
 def _c(name: str, kind: str, meaning: str) -> Column:
@@ -79,9 +80,9 @@ _SERIES: Final = (
 )
 
 ENVELOPE: Final = (
-    _c("event_time", _TIME, "when it happened; the received time if that cannot be read"),
-    _c("received_time", _TIME, "when the source got it, at most the time its batch was planned"),
-    _c("ingest_time", _TIME, "when its batch was planned"),
+    _c("event_time", _INSTANT, "when it happened; the received time if that cannot be read"),
+    _c("received_time", _INSTANT, "when the source got it, at most the time its batch was planned"),
+    _c("ingest_time", _INSTANT, "when its batch was planned"),
     _c("event_id", _TEXT, "identity: the sender's, else derived from the source's incarnation and position"),
     _c("datacenter", _TEXT, "datacenter of the source"),
     _c("host", _TEXT, "host that wrote it"),
@@ -322,7 +323,7 @@ _LIVE: Final = (
             _c("digest", _TEXT, "digest of the records' bytes and positions"),
             _c("previous_digest", _TEXT, "digest of the lane's receipt before this one"),
             _c("event_hours", _TEXT, "JSON: event hour -> records of the batch in it, duplicates included"),
-            _c("planned_time", _TIME, "when the batch was planned"),
+            _c("planned_time", _INSTANT, "when the batch was planned"),
         ),
     ),
     Table(
@@ -356,7 +357,7 @@ _LIVE: Final = (
         "alerts",
         "transition of an alert",
         (
-            _c("time", _TIME, "when"),
+            _c("time", _INSTANT, "when"),
             _c("key", _TEXT, "what it is about: check, partition and subject"),
             _c("check", _TEXT, "the check"),
             _c("stream", _TEXT, "the stream"),

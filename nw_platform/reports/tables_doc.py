@@ -13,6 +13,11 @@ _HEAD: Final = """\
 What `nw sql`, `nw report` and any other reader see. All times are UTC. `<stream>` is a view per declared stream: the
 columns of `logs`, then those of its format or declaration, then `extra` (what was not declared, as JSON).
 
+Filters on `dt`, `hour` and `event_time` read only the files, and parts of files, that can match. Times of `logs`, the
+streams, `duplicates`, `receipts` and `alerts` are of type `TIMESTAMP WITH TIME ZONE`, as they are stored, those of
+reports `TIMESTAMP`; the zone is UTC, so that both compare with each other and print alike, and `date_trunc` gives a
+`TIMESTAMP` for either.
+
 Report files are plain Parquet: `reports/<table>/grain=<grain>/dt=<first day>/<period>.parquet`, one file a period
 under a fixed name, replaced as a whole. Columns marked *view* are in no file: they look at other periods, at the
 configuration or at the clock, and are computed by the same views for `nw sql` and `nw report` (`nw ddl --dialect

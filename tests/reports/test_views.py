@@ -58,6 +58,11 @@ def test_a_query_that_does_not_read_the_lake_is_refused_in_one_line(empty, query
     assert "\n" not in str(caught.value)
 
 
+def test_columns_of_one_name_are_told_apart(empty):
+    rows = run_query(empty.lake, empty.settings, "SELECT 1 AS a, 2 AS a, 3 AS a_1, 4 AS a", NOW).mappings()
+    assert rows == [{"a": 1, "a_2": 2, "a_1": 3, "a_3": 4}]
+
+
 def test_ways_of_asking(empty, row):
     empty.write("app", [row(AT, message="x")])
     for query in ("WITH a AS (SELECT * FROM logs) SELECT count(*) FROM a", "FROM app SELECT count(*)", "DESCRIBE logs",
