@@ -74,7 +74,7 @@ def test_an_hour_that_is_not_whole_is_refused_and_built_once_it_is(app, row):
     app.write("app", [row(DAY + 2 * HOUR), row(DAY + 3 * HOUR)])
     report = app.build(incomplete=lambda _: {"2026-03-02T02"})
     assert [hour for hour, _ in report.refused] == ["2026-03-02T02"]
-    assert "nw rebuild app 2026-03-02T02" in report.refused[0][1]
+    assert "nw rebuild app 2026-03-02T02 2026-03-02T03" in report.refused[0][1]
     assert "2026-03-02T02" not in periods(changed(before, app.files()))
     assert "2026-03-02T03" in periods(changed(before, app.files()))
     assert app.build().refused == []

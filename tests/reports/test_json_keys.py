@@ -32,6 +32,12 @@ def keys(bench, where="grain = 'hour'"):
     return {row["key"]: row for row in bench.sql(f"SELECT * FROM key_coverage WHERE {where}")}
 
 
+def test_a_dotted_key_beside_a_nested_one_of_the_same_name_does_not_stop_the_build(app, row):
+    app.write("app", [row(AT, extra='{"a.b": 1, "a": {"b": 2}}')], COLUMNS)
+    assert app.build().built
+    assert keys(app)["a.b"]["present"] == 1
+
+
 def test_nested_keys_arrays_nulls_and_absence(app, row):
     extras = [
         {"a": {"b": 1, "c": None}, "tags": ["x", "y"], "items": [{"id": 1}, {"id": 2}], "status": None},
