@@ -35,7 +35,7 @@ class Balance:
 def hour_balances(lake: Lake, stream: str) -> dict[str, Balance]:
     """Event hour -> balance, for every hour that any of the three knows. Hours that retention removed are left out."""
     raw: dict[str, int] = {}
-    receipts = load_receipts(lake, stream)
+    receipts = load_receipts(lake, stream, spans=False)
     for batch in current_batches(receipts):
         for hour, count in batch.event_hours.items():
             raw[hour] = raw.get(hour, 0) + count

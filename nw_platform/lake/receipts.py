@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, overload
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from nw_platform.errors import CommitConflictError
@@ -73,10 +74,11 @@ def to_rows(receipts: Iterable[Receipt]) -> pa.Table:
 
 
 def from_rows(rows: pa.Table, stream: str) -> list[Receipt]:
-    """The receipts that `to_rows` wrote."""
+    """The receipts that `to_rows` wrote; without spans if `rows` have none."""
     found = []
-    for row in rows.select(RECEIPTS_SCHEMA.names).to_pylist():
-        spans = tuple(Span.from_json(span) for span in json.loads(row.pop("spans")))
+    names = [name for name in RECEIPTS_SCHEMA.names if name in rows.schema.names]
+    for row in rows.select(names).to_pylist():
+        spans = tuple(Span.from_json(span) for span in json.loads(row.pop("spans", "[]")))
         decoded = {name: json.loads(row.pop(name)) for name in _JSON_COLUMNS if name != "spans"}
         row["planned_time"] = to_us(row["planned_time"])
         found.append(Receipt(stream=stream, spans=spans, **decoded, **row))
@@ -119,25 +121,31 @@ class ReceiptLog(Sequence[Receipt]):
 
     def _read(self, low: int, high: int) -> list[Receipt]:
         files = [f for f in self._files if _first_sequence(f) <= high and _last_sequence(f) >= low]
-        found = [
-            receipt
-            for receipt in read_receipt_files(self._lake, files, self._stream)
-            if receipt.lane == self._lane and low <= receipt.sequence <= high
-        ]
+        sequence = pc.field("sequence")
+        wanted = (pc.field("lane") == self._lane) & (sequence >= low) & (sequence <= high)
+        found = read_receipt_files(self._lake, files, self._stream, wanted=wanted)
         return sorted(found, key=lambda receipt: receipt.sequence)
 
 
-def read_receipt_files(lake: Lake, files: Iterable[LakeFile], stream: str) -> list[Receipt]:
-    """All receipts in some files of the table, in the files' order."""
+def read_receipt_files(
+    lake: Lake, files: Iterable[LakeFile], stream: str, *, wanted: pc.Expression | None = None, spans: bool = True
+) -> list[Receipt]:
+    """The receipts in some files of the table, in the files' order: all or those `wanted`, with or without spans."""
     found: list[Receipt] = []
+    columns = None if spans else [name for name in RECEIPTS_SCHEMA.names if name != "spans"]
     for file in files:
         with lake.files.open_input_file(f"receipts/{file.path}") as handle:
-            found.extend(from_rows(pq.ParquetFile(handle).read(), stream))
+            rows = pq.ParquetFile(handle).read(columns=columns)
+        # Decoding is what costs: a day's file may hold the spans of 100,000 files.
+        found.extend(from_rows(rows if wanted is None else rows.filter(wanted), stream))
     return found
 
 
-def load_receipts(lake: Lake, stream: str | None = None) -> list[Receipt]:
-    """Every receipt (of one stream), by stream, lane and sequence."""
+def load_receipts(lake: Lake, stream: str | None = None, *, spans: bool = True) -> list[Receipt]:
+    """Every receipt (of one stream), by stream, lane and sequence.
+
+    Without `spans`, which are nearly all of it, a receipt has none: enough to count by, not to take its digest.
+    """
     snapshot = lake.receipts().snapshot()
     if snapshot is None:
         return []
@@ -145,7 +153,7 @@ def load_receipts(lake: Lake, stream: str | None = None) -> list[Receipt]:
     by_stream: dict[str, list[LakeFile]] = {}
     for file in files:
         by_stream.setdefault(file.partition["stream"], []).append(file)
-    found = [r for name, group in by_stream.items() for r in read_receipt_files(lake, group, name)]
+    found = [r for name, group in by_stream.items() for r in read_receipt_files(lake, group, name, spans=spans)]
     return sorted(found, key=lambda r: (r.stream, r.lane, r.sequence))
 
 

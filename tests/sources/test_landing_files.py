@@ -13,7 +13,9 @@ import zstandard
 from nw_platform.errors import SourceError
 from nw_platform.parsing.contract import ParseOptions
 from nw_platform.sources.contract import Budget
-from nw_platform.sources.landing import planning
+from nw_platform.sources.landing import planning, reading
+from nw_platform.sources.landing.files import GuardedFile
+from nw_platform.sources.landing.local import LocalFiles
 from nw_platform.sources.registry import open_source
 from tests.sources.lane import Lane
 
@@ -474,3 +476,60 @@ def test_an_archive_that_unpacks_to_far_more_than_expected_is_read_in_ever_large
     assert len(reader.receipts) <= 9
     assert max(receipt.bytes for receipt in reader.receipts) <= 1 << 20
     reader.check()
+
+
+def test_a_file_that_fails_in_its_middle_is_read_up_to_there_and_named(zone, lane, monkeypatch):
+    lines = [b"%07d" % n for n in range(2_000_000)]
+    put(zone / "a", b"\n".join(lines) + b"\n")
+    put(zone / "b", b"other\n", at=FILE_TIME + 1)
+    read = GuardedFile.read
+    broken = [10 << 20]
+
+    def fail(self, size):
+        if self._path == "a" and broken and self._file.tell() >= broken[0]:
+            raise SourceError("a cannot be read: input/output error")
+        return read(self, size)
+
+    monkeypatch.setattr(GuardedFile, "read", fail)
+    monkeypatch.setattr(reading, "BLOCK", 1 << 20)
+    reader = lane("*", budget=Budget(records=10_000_000))
+    first = reader.step(NOW)
+    assert first[-1] == b"other"
+    assert first[:-1] == lines[: len(first) - 1]
+    assert len(first) > 1_000_000
+    assert [(p.kind, p.source) for p in reader.problems] == [("unreadable", "a")]
+    broken.clear()
+    assert first[:-1] + reader.drain(NOW) == lines
+    reader.check()
+
+
+@pytest.mark.parametrize("what", ["touched", "rotated"])
+def test_what_a_file_was_read_through_for_is_not_found_out_by_every_process(zone, lane, monkeypatch, what):
+    put(zone / "a.log", b"line\n" * 100)
+    reader = lane("*")
+    reader.drain(NOW)
+    reader.source.close()
+    if what == "touched":
+        os.utime(zone / "a.log", (FILE_TIME + 9, FILE_TIME + 9))
+    else:
+        (zone / "a.log").rename(zone / "a.log.1")
+    reader.crash()
+    assert reader.drain(NOW) == []
+    reader.source.close()
+    opened = []
+    monkeypatch.setattr(LocalFiles, "open", lambda _, path: opened.append(path))
+    reader.crash()
+    assert reader.drain(NOW) == []
+    assert opened == []
+
+
+def test_a_hint_of_a_growing_stream_says_nothing_of_one_that_is_not(zone, lane):
+    put(zone / "a.log", b"1\n2")
+    reader = lane("*", growing=True)
+    assert reader.drain(NOW) == [b"1"]
+    put(zone / "b.log", b"3\n")
+    assert reader.drain(NOW) == [b"3"]
+    reader.source.close()
+    reader.open = lane("*", growing=False).open
+    reader.crash()
+    assert reader.drain(NOW) == [b"2"]

@@ -23,7 +23,7 @@ from nw_platform.sources.landing.files import Stamp
 from nw_platform.sources.landing.fingerprint import Mark
 from nw_platform.sources.landing.unpack import codec_of
 
-_LAYOUT: Final = 1  # of the hint file
+_LAYOUT: Final = 2  # of the hint file
 
 
 @dataclass(slots=True, eq=False)
@@ -83,6 +83,7 @@ class Ledger:
         self.digest = ""
         self.sequence = -1  # of the last receipt that is in
         self.receipt = ""  # its `identity_of`
+        self.learned = False  # a file was read through to know it again: worth a hint, for no receipt says it
 
     def fold_all(self, receipts: Iterable[Receipt]) -> None:
         """Take in the spans of receipts, oldest first."""
@@ -116,10 +117,10 @@ class Ledger:
         content.see(path, stamp, now, exhausted=exhausted)
         self.by_path[path] = content
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, *, growing: bool) -> None:
         """Write the hint file. Does nothing where that is not possible: it is a hint."""
         lines = {
-            "layout": _LAYOUT,
+            "layout": [_LAYOUT, growing],
             "sequence": self.sequence,
             "receipt": self.receipt,
             "bytes": self.bytes,
@@ -139,8 +140,8 @@ class Ledger:
             beside.unlink(missing_ok=True)
 
     @classmethod
-    def load(cls, path: Path) -> Self | None:
-        """The ledger in a hint file; None where it is missing, damaged or of another layout."""
+    def load(cls, path: Path, *, growing: bool) -> Self | None:
+        """The ledger in a hint file; None where it is missing, damaged, of another layout or declaration."""
         try:
             checksum, _, text = path.read_bytes().partition(b"\n")
         except OSError:
@@ -148,12 +149,12 @@ class Ledger:
         if checksum.decode(errors="replace") != xxhash.xxh3_128_hexdigest(text):
             return None
         with _without_collections():
-            return cls._parsed(text)
+            return cls._parsed(text, growing=growing)
 
     @classmethod
-    def _parsed(cls, text: bytes) -> Self | None:
+    def _parsed(cls, text: bytes, *, growing: bool) -> Self | None:
         data = json.loads(text)
-        if data["layout"] != _LAYOUT:
+        if data["layout"] != [_LAYOUT, growing]:
             return None
         ledger = cls()
         ledger.sequence, ledger.receipt = data["sequence"], data["receipt"]

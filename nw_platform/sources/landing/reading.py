@@ -122,7 +122,9 @@ class Reader:
             elif ending.damage is not None:
                 yield piece.batch(_finish(framer, whole=False, settled=True))
             piece.close(_receipt_state(piece, ending), ending.damage)
-            if reader.span.end == span.start and ending.damage is None:
+            if ending.failure is not None:
+                reader.problems.append(Problem("unreadable", span.state["path"], reader.span.end, ending.failure))
+            elif reader.span.end == span.start and ending.damage is None:
                 self._nothing(span)
             keep = self._keep(reader.span, opened, piece, ending)
         finally:
@@ -209,7 +211,7 @@ class Reader:
 
     def _keep(self, span: Span, opened: OpenContent, piece: _Piece, ending: _Ending) -> bool:
         """Keep a packed file open that is to be gone on with."""
-        if ending.exhausted or ending.damage is not None or not span.state.get("codec"):
+        if ending.exhausted or ending.damage is not None or ending.failure is not None or not span.state.get("codec"):
             return False
         found = piece.trail.at(span.end)
         if found is None or (span.end < piece.trail.position and not found[1]):
@@ -286,6 +288,7 @@ class _Ending:
 
     exhausted: bool = False
     damage: DamagedFileError | None = None
+    failure: str | None = None  # of the file system, behind records that are whole: the next batch starts there
     first: bytes = b""
 
 
@@ -300,6 +303,11 @@ def _blocks(opened: OpenContent, piece: _Piece, ending: _Ending) -> Iterator[byt
             data = opened.read(size)
         except DamagedFileError as error:
             ending.damage = error
+            return
+        except SourceError as error:
+            if not going_on:
+                raise
+            ending.failure = str(error)
             return
         if not data:
             ending.exhausted = True

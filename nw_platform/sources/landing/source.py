@@ -62,7 +62,7 @@ class LandingSource:
 
     def restore(self, receipts: Sequence[Receipt]) -> None:
         """See Source. With a hint file only the receipts after it are looked at."""
-        known = Ledger.load(self._cache) if self._cache and receipts else None
+        known = Ledger.load(self._cache, growing=self._growing) if self._cache and receipts else None
         after = 0
         if known is not None:
             after = known.sequence - receipts[0].sequence + 1
@@ -81,7 +81,10 @@ class LandingSource:
     def plan(self, now: int, budget: Budget) -> Plan:
         """See Source."""
         listing = self._files.listing(self._glob)
-        return Planner(self._files, self._ledger, listing, now, budget, growing=self._growing).plan()
+        plan = Planner(self._files, self._ledger, listing, now, budget, growing=self._growing).plan()
+        if self._ledger.learned:
+            self._unsaved, self._ledger.learned = max(self._unsaved, len(self._ledger.contents)), False
+        return plan
 
     def read(self, span: Span, make_framer: Callable[[str | None, int], Any]) -> SpanReader:
         """See Source."""
@@ -112,7 +115,7 @@ class LandingSource:
     def _save(self) -> None:
         contents = len(self._ledger.contents)
         if self._cache and self._unsaved and (contents < _SMALL or self._unsaved * _SHARE >= contents):
-            self._ledger.save(self._cache)
+            self._ledger.save(self._cache, growing=self._growing)
             self._unsaved = 0
 
     def _nothing_in(self, span: Span) -> None:
