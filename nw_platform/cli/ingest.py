@@ -71,7 +71,9 @@ def _say(report: TickReport, names: Sequence[str], out: Output, *, quiet: bool) 
         out.result("\n".join(_line(row) for row in (busy if quiet else rows)))
     for met in report.problems:
         problem = met.problem
-        out.note(f"{met.stream}: {problem.kind}: {problem.source} at byte {problem.position}: {problem.reason}")
+        named = problem.reason.startswith(problem.source)
+        where = "" if named else f"{problem.source} at byte {problem.position}: "
+        out.note(f"{met.stream}: {problem.kind}: {where}{problem.reason}")
     for stream, reason in report.failures.items():
         out.note(f"{stream}: failed: {reason}")
     if report.lost_races:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 import pyarrow as pa
@@ -43,10 +43,13 @@ def strangers(
             yield *key, found.get(key, 0), known.get(key, 0)
 
 
-def balance(lake: Lake, stream: str, batches: Sequence[CurrentBatch]) -> Iterator[tuple[str, int, int, int, int]]:
+def balance(
+    lake: Lake, stream: str, batches: Sequence[CurrentBatch], unfinished: Collection[tuple[str, int]] = ()
+) -> Iterator[tuple[str, int, int, int, int]]:
     """(source, partition, start, times in raw, times in logs + duplicates) of every position where these differ.
 
     `batches`: all current batches of some arrival hours. Records of `logs` belong to those hours by `ingest_time`.
+    `unfinished`: (lane, sequence) of batches that are not in `logs` yet; their positions are left out.
     """
     if not batches:
         return
@@ -55,6 +58,7 @@ def balance(lake: Lake, stream: str, batches: Sequence[CurrentBatch]) -> Iterato
     raw, logs = lake.raw(stream).snapshot(), lake.logs(stream).snapshot()
     duplicates = lake.duplicates().snapshot()
     raw_rows = scan(raw.hour_files(arrival) if raw else [], _RAW, partitions=())
+    waiting = " OR ".join(f"(lane = {literal(lane)} AND sequence = {n})" for lane, n in unfinished) or "false"
     logs_rows = scan(logs.hour_files(event) if logs else [], _LOGS, partitions=())
     days = {hour[:10] for hour in event}
     repeats = scan(duplicates.files(stream=[stream], dt=days) if duplicates else [], _LOGS, partitions=())
@@ -64,10 +68,11 @@ def balance(lake: Lake, stream: str, batches: Sequence[CurrentBatch]) -> Iterato
     position = "source, source_partition, source_start"
     query = (
         f"WITH r AS (SELECT {position}, count(*) AS n FROM ({raw_rows}) GROUP BY ALL), "
+        f"o AS (SELECT DISTINCT {position} FROM ({raw_rows}) WHERE {waiting}), "
         f"k AS (SELECT * FROM ({logs_rows}) UNION ALL SELECT * FROM ({repeats})), "
         f"l AS (SELECT {position}, count(*) AS n FROM k WHERE {inside} GROUP BY ALL) "
         f"SELECT {position}, coalesce(r.n, 0), coalesce(l.n, 0) FROM r FULL JOIN l USING ({position}) "
-        f"WHERE r.n IS DISTINCT FROM l.n OR r.n <> 1 ORDER BY ALL LIMIT {_SHOWN}"
+        f"ANTI JOIN o USING ({position}) WHERE r.n IS DISTINCT FROM l.n OR r.n <> 1 ORDER BY ALL LIMIT {_SHOWN}"
     )
     with connect() as connection:
         yield from connection.execute(query).fetchall()

@@ -63,7 +63,9 @@ def verify(
     names = list(session.settings.streams) if stream is None else [session.settings.stream(stream).name]
     for name in names:
         receipts = load_receipts(lake, name)
-        report.findings += [*_chain(name, receipts), *_unfinished(lake, name, receipts), *_spans(name, receipts)]
+        waiting = _waiting(lake, name, receipts)
+        unfinished = _unfinished(lake, name, receipts, waiting)
+        report.findings += [*_chain(name, receipts), *unfinished, *_spans(name, receipts)]
         low, high = first or _FIRST, last or _LAST
         inside = [b for b in current_batches(receipts) if low <= b.arrival_hour < high]
         there = [batch for batch in inside if not batch.expired]
@@ -72,7 +74,7 @@ def verify(
             report.batches += 1
             report.records += batch.records
             report.findings += _batch(lake, name, batch)
-        report.findings += _contents(lake, name, there, low, high)
+        report.findings += _contents(lake, name, there, low, high, waiting)
         progress(len(there), len(there), name)
         for kind, table in (("raw", lake.raw(name)), ("logs", lake.logs(name))):
             report.orphans += [f"{kind}/stream={name}/{path}" for path in table.orphans()]
@@ -98,16 +100,24 @@ def _chain(stream: str, receipts: Sequence[Receipt]) -> Iterable[Finding]:
             expected, digest = receipt.sequence + 1, receipt.self_digest()
 
 
-def _unfinished(lake: Lake, stream: str, receipts: Sequence[Receipt]) -> Iterable[Finding]:
-    raw, table, logs = lake.raw(stream).snapshot(), lake.receipts().snapshot(), lake.logs(stream).snapshot()
+def _waiting(lake: Lake, stream: str, receipts: Sequence[Receipt]) -> list[tuple[str, int]]:
+    """(lane, sequence) of batches that are in raw and not in logs yet."""
+    logs = lake.logs(stream).snapshot()
+    applied = {lane: logs.transaction(lane) if logs else -1 for lane in {receipt.lane for receipt in receipts}}
+    return sorted((r.lane, r.sequence) for r in receipts if r.records and r.sequence > applied[r.lane])
+
+
+def _unfinished(
+    lake: Lake, stream: str, receipts: Sequence[Receipt], waiting: Sequence[tuple[str, int]]
+) -> Iterable[Finding]:
+    raw, table = lake.raw(stream).snapshot(), lake.receipts().snapshot()
     for lane in sorted({receipt.lane for receipt in receipts}):
         committed = raw.transaction(lane) if raw else -1
         known = table.transaction(receipts_app(stream, lane)) if table else -1
         if committed > known:
             detail = f"raw is at {committed}, the receipts table at {known}; run: nw ingest --stream {stream} --once"
             yield Finding(stream, "unfinished", f"lane {lane}", detail)
-        applied = logs.transaction(lane) if logs else -1
-        open_ = [r.sequence for r in receipts if r.lane == lane and r.sequence > applied and r.records]
+        open_ = [sequence for of, sequence in waiting if of == lane]
         if open_:
             detail = (
                 f"batches {open_[0]} to {open_[-1]} are in raw and not in logs; run: nw ingest --stream {stream} --once"
@@ -147,12 +157,19 @@ def _batch(lake: Lake, stream: str, batch: CurrentBatch) -> Iterable[Finding]:
         yield Finding(stream, "raw", f"batch {batch.lane}/{batch.sequence} ({batch.arrival_hour})", str(error))
 
 
-def _contents(lake: Lake, stream: str, batches: Sequence[CurrentBatch], low: str, high: str) -> Iterable[Finding]:
+def _contents(
+    lake: Lake,
+    stream: str,
+    batches: Sequence[CurrentBatch],
+    low: str,
+    high: str,
+    waiting: Sequence[tuple[str, int]],
+) -> Iterable[Finding]:
     try:
         for lane, sequence, hour, records, expected in strangers(lake, stream, batches, low, high):
             detail = f"{records} records in arrival hour {hour}, of which receipts know {expected}"
             yield Finding(stream, "raw", f"batch {lane}/{sequence}", detail)
-        for source, partition, start, raw, kept in balance(lake, stream, batches):
+        for source, partition, start, raw, kept in balance(lake, stream, batches, waiting):
             detail = f"{raw} time(s) in raw, {kept} time(s) in logs and duplicates"
             yield Finding(stream, "logs", f"{source}/{partition} position {start}", detail)
     except duckdb.Error as error:

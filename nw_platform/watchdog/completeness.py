@@ -24,7 +24,7 @@ def judge(rules: StreamRules, seen: StreamObservations) -> Iterator[Finding]:
 def judge_history(rules: StreamRules, seen: StreamObservations) -> Iterator[Finding]:
     """One finding for the stream: records outside `history` are kept but are in no partition."""
     outside = seen.outside_history
-    until = f" until {rules.history_until}" if rules.history_until else ""
+    until = f" until {rules.history_until or 'a day from now'}"
     span = f"from {rules.history_from}{until}"
     passed = not outside
     numbers: dict[str, object] = {"records": sum(outside.values()), "hours": len(outside)}
@@ -38,7 +38,8 @@ def judge_history(rules: StreamRules, seen: StreamObservations) -> Iterator[Find
         more = f" and {len(outside) - _SHOWN} more" if len(outside) > _SHOWN else ""
         message = (
             f"{head}{numbers['records']} records lie outside history ({span}), from {first} to {last}: {told}{more}; "
-            f"they are kept, but no partition shows them; widen the stream's history, then: {repair}"
+            f"they are kept, but no partition shows them; correct the sender's clock, or widen the stream's history, "
+            f"then: {repair}"
         )
     yield Finding(
         check=HISTORY,

@@ -187,7 +187,7 @@ class Watch:
         if isinstance(logs, LakeError):
             raise logs
         at_rest = logs is None or logs.version == known.logs_version
-        changed = [] if at_rest or logs is None else self._compare(rules, known, logs)
+        changed = [] if at_rest or logs is None else self._compare(rules, known, logs, now)
         judge = _judged(rules, known, changed, now)
         if logs is not None:
             _count(rules, known, logs, judge, look)
@@ -208,7 +208,7 @@ class Watch:
             hours=known.stats,
             first_event=known.first_kept(),
             last_event=known.last_event,
-            outside_history=known.outside,
+            outside_history={hour: n for hour, n in known.outside.items() if _is_outside(rules, hour, now)},
             balances=known.balances,
             in_flight=known.fold.in_flight(now),
             same_hours=_same_hours(rules, known, judge),
@@ -263,7 +263,7 @@ class Watch:
             new = read_receipt_files(self._lake, look.receipts.get(rules.stream, ()), rules.stream)
         return new
 
-    def _compare(self, rules: StreamRules, known: StreamMemory, logs: Snapshot) -> list[str]:
+    def _compare(self, rules: StreamRules, known: StreamMemory, logs: Snapshot, now: int) -> list[str]:
         """The event hours whose files changed, or went away, since they were judged; newest first."""
         states = logs.hours()
         changed = sorted((h for h, state in states.items() if known.tokens.get(h) != state.token), reverse=True)
@@ -277,7 +277,7 @@ class Watch:
             known.tokens.pop(hour, None)
         for hour in changed:
             known.tokens[hour] = states[hour].token
-        known.outside = {hour: state.records for hour, state in states.items() if _is_outside(rules, hour)}
+        known.outside = {hour: state.records for hour, state in states.items() if _is_outside(rules, hour, now)}
         return sorted([*changed, *gone], reverse=True)
 
 
@@ -290,7 +290,7 @@ def _judged(rules: StreamRules, known: StreamMemory, changed: Sequence[str], now
     judge = {*hours_between(hour_of(begin), next_hour(hour_of(now))), *known.failing, *changed}
     for hour in changed if reach > HOUR_US else ():  # a window belongs to its last hour, which may be a later one
         judge.update(hours_between(hour, hour_of(hour_start(hour) + reach)))
-    inside = [hour for hour in known.tokens if not _is_outside(rules, hour)]
+    inside = [hour for hour in known.tokens if not _is_outside(rules, hour, now)]
     if changed and inside and rules.history_until is not None and rules.reach_us:
         # Whoever says where history ends wants to know of the holes in it.
         judge.update(hours_between(min(inside), max(inside)))
@@ -327,11 +327,14 @@ def _is_folded(file: LakeFile, lanes: Mapping[str, tuple[int, str]]) -> bool:
     return int(sequence[1]) <= lanes[lane[0]][0]
 
 
-def _is_outside(rules: StreamRules, hour: str) -> bool:
+def _is_outside(rules: StreamRules, hour: str, now: int) -> bool:
+    """Whether an hour is none of the stream's history. Without a declared end that ends a day from now."""
     day = hour[:10]
-    return day < rules.history_from.isoformat() or (
-        rules.history_until is not None and day >= rules.history_until.isoformat()
-    )
+    if day < rules.history_from.isoformat():
+        return True
+    if rules.history_until is None:
+        return hour > hour_of(now + 24 * HOUR_US)
+    return day >= rules.history_until.isoformat()
 
 
 def _reached(rules: StreamRules, judge: Iterable[str]) -> set[str]:

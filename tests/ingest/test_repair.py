@@ -10,12 +10,14 @@ import pytest
 from deltalake import write_deltalake
 from world import HOUR, MINUTE, sent, wire
 
-from nw_platform.errors import ExpiredError
+from nw_platform.errors import ExpiredError, LakeError
+from nw_platform.ingest import apply
 from nw_platform.ingest.compact import compact
 from nw_platform.ingest.completeness import hour_balances
 from nw_platform.ingest.rebuild import rebuild
 from nw_platform.ingest.replay import replay
 from nw_platform.ingest.retention import expire
+from nw_platform.ingest.steps import Step
 from nw_platform.ingest.tick import run_tick
 from nw_platform.ingest.verify import verify
 from nw_platform.sources.contract import Budget
@@ -86,6 +88,23 @@ def test_logs_that_were_lost_are_rebuilt(filled):
         assert verify(session).findings
         assert sum(c.changed for c in rebuild(session, "app", *ALL, filled.now)) > 0
         assert everything(filled, session) == before
+        assert verify(session).findings == []
+
+
+def test_a_batch_that_is_not_in_logs_yet_is_one_finding_and_not_one_for_each_record(filled, monkeypatch):
+    def stopped(step):
+        if step == Step.DUPLICATES_COMMITTED:
+            raise LakeError("stopped")
+
+    monkeypatch.setattr(apply, "reached", stopped)
+    filled.write("app/new.log", wire(filled.now, id="n") * 3)
+    with filled.session() as session:
+        assert run_tick(session, lambda: filled.now).failures
+        [finding] = verify(session).findings
+        assert (finding.what, "nw ingest" in finding.detail) == ("unfinished", True)
+    monkeypatch.undo()
+    with filled.session() as session:
+        filled.ingest(session)
         assert verify(session).findings == []
 
 

@@ -242,7 +242,18 @@ def test_records_outside_history_are_reported(make):
     platform.tick(at("05:31"))
     [finding] = [f for f in platform.look(at("05:31")) if not f.passed]
     assert (finding.check, finding.partition, finding.severity) == ("history", None, "warn")
-    assert "1 records lie outside history (from 2026-11-01), from 2026-10-31T23" in finding.message
+    assert "1 records lie outside history (from 2026-11-01 until a day from now), from 2026-10-31T23" in finding.message
+
+
+def test_records_of_a_future_are_outside_history_until_it_is_near(make):
+    platform = make({"web": {"path": "in/*.log", "late_after": "never"}})
+    platform.land("a.log", [at("2260-01-01 00:00"), at("2026-11-24 05:00"), at("2026-11-23 05:00"), at("05:00")])
+    platform.tick(at("05:31"))
+    failing = [f for f in platform.look(at("05:31")) if not f.passed]
+    assert [(f.check, f.numbers["records"]) for f in failing] == [("history", 2)]
+    assert "until a day from now" in failing[0].message
+    history = [f for f in platform.look(at("2026-11-23 05:31")) if f.check == "history"]
+    assert [f.numbers["records"] for f in history] == [1]
 
 
 def test_as_of_leaves_out_what_was_ingested_later(make):
