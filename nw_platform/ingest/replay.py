@@ -96,7 +96,7 @@ def _attempt(pipeline: Pipeline, hour: str, now: int, *, dry_run: bool) -> HourC
     notes: list[str] = []
     kept = changed = 0
     fresh: list[_Fresh] = []
-    intact: dict[int, pa.Table] = {}
+    intact: list[CurrentBatch] = []
     for batch in batches:
         if batch.expired:
             notes.append(f"batch {batch.lane}/{batch.sequence}: raw was deleted by retention")
@@ -109,16 +109,16 @@ def _attempt(pipeline: Pipeline, hour: str, now: int, *, dry_run: bool) -> HourC
             kept += batch.records
             notes.append(f"batch {batch.lane}/{batch.sequence} kept: {error}")
             if present is not None:
-                intact[batch.sequence] = present
+                intact.append(batch)
             continue
         if present is not None and found.digest == batch.digest:
-            intact[batch.sequence] = present
+            intact.append(batch)
             continue
         changed += _difference(present, found.rows)
         fresh.append(found)
     after = before
     if fresh:
-        after = sum(len(f.rows) for f in fresh) + sum(len(rows) for rows in intact.values())
+        after = sum(len(f.rows) for f in fresh) + sum(batch.records for batch in intact)
         if not dry_run:
             _commit(pipeline, snapshot, hour, fresh, intact, now)
             recover(pipeline, now)
@@ -161,7 +161,7 @@ def _difference(present: pa.Table | None, found: pa.Table) -> int:
 
 
 def _commit(
-    pipeline: Pipeline, snapshot: Snapshot, hour: str, fresh: Sequence[_Fresh], intact: dict[int, pa.Table], now: int
+    pipeline: Pipeline, snapshot: Snapshot, hour: str, fresh: Sequence[_Fresh], intact: Sequence[CurrentBatch], now: int
 ) -> None:
     """Replace the batches' files; other batches that share a file with them get one of their own."""
     last = pipeline.receipts()[-1]
@@ -172,11 +172,12 @@ def _commit(
         of_batch = files_of_batch(snapshot, hour, found.batch.lane, found.batch.sequence)
         removed.update({file.path: file for file in of_batch})
     moved = [
-        (sequence, rows)
-        for sequence, rows in intact.items()
-        if any(f.path in removed for f in files_of_batch(snapshot, hour, pipeline.lane, sequence))
+        batch
+        for batch in intact
+        if any(f.path in removed for f in files_of_batch(snapshot, hour, batch.lane, batch.sequence))
     ]
-    written = [_write(pipeline, hour, sequence, rows) for sequence, rows in moved]
+    # Read again, one at a time: an hour of a backlog is more than memory holds.
+    written = [_write(pipeline, hour, b.sequence, batch_rows(pipeline.lake, pipeline.stream, b)) for b in moved]
     written += [_write(pipeline, hour, f.batch.sequence, f.rows) for f in fresh if len(f.rows)]
     receipts = []
     for found in fresh:

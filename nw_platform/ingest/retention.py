@@ -85,7 +85,8 @@ def _expire_stream(session: Session, stream: str, now: int, *, dry_run: bool) ->
             recover(pipeline, now)
             continue
         grace = math.ceil(session.settings.lake_grace_us / _HOURS_US)
-        deleted = sum(_vacuum(table, grace) for table in (lake.raw(stream), lake.logs(stream), lake.duplicates()))
+        tables = (lake.raw(stream), lake.logs(stream), lake.duplicates(), lake.receipts())
+        deleted = sum(_vacuum(table, grace) for table in tables)
         return replace(found, deleted_files=deleted)
     raise LakeError(f"stream {stream}: other runs commit all the time; run nw retention again later")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 
 import pytest
 from deltalake.exceptions import CommitFailedError
@@ -11,7 +12,9 @@ from world import HOUR, MINUTE, sent, wire
 from nw_platform.errors import CommitConflictError, LakeError
 from nw_platform.ingest import pipeline as pipelines
 from nw_platform.ingest import rebuilding
+from nw_platform.ingest import replay as replaying
 from nw_platform.ingest.compact import compact
+from nw_platform.ingest.rawrows import batch_rows
 from nw_platform.ingest.rebuild import hours_of, rebuild
 from nw_platform.ingest.rebuilding import rebuild_hours
 from nw_platform.ingest.recovery import opened
@@ -188,3 +191,24 @@ def test_a_damaged_hint_of_known_ids_is_built_anew(world, content):
     with world.session() as session:
         world.ingest(session)
         assert len(world.rows(session)) == len(world.rows(session, "duplicates")) == 1
+
+
+def test_a_replay_keeps_no_batch_in_memory_that_is_as_it_should_be(world, monkeypatch):
+    """An hour of a backlog is many batches: those that are whole are read again, and only where a file is shared."""
+    with world.session(format="lines") as session:
+        for name in "abcd":
+            world.write(f"app/{name}.log", name.encode() * 9 + b"\n")
+            world.ingest(session)
+            world.now += 1
+        kept, alive = [], []
+
+        def rows(*args):
+            alive.append(sum(reference() is not None for reference in kept))
+            found = batch_rows(*args)
+            kept.append(weakref.ref(found))
+            return found
+
+        monkeypatch.setattr(replaying, "batch_rows", rows)
+        replay(session, "app", *ALL, world.now)
+        assert len(alive) == 4
+        assert max(alive) <= 1
