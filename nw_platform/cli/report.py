@@ -10,6 +10,7 @@ import duckdb
 from nw_platform.cli.output import FORMATS, Output, clock
 from nw_platform.errors import UsageError
 from nw_platform.ingest.session import Session
+from nw_platform.record.hours import parse_bound, period_of
 from nw_platform.reports.tables import GRAINS, REPORT_TABLES, TABLES
 from nw_platform.reports.views import execute, open_sql
 from nw_platform.settings import load
@@ -51,6 +52,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         grain = args.grain or ("day" if "day" in table.grains else table.grains[0])
         conditions.append("grain = $grain")
         parameters["grain"] = grain
+        _check_period(args.period, grain)
     elif args.grain or args.period:
         raise UsageError(f"{table.name} has no periods; leave --grain and --period out")
     with Session(settings) as session, open_sql(session.lake, settings, clock(), tables=[table.name]) as connection:
@@ -75,6 +77,15 @@ def _full_name(name: str) -> str:
     if len(found) != 1:
         raise UsageError(f"there is no report {name!r}; the reports are {', '.join(_NAMES)}")
     return found[0]
+
+
+def _check_period(period: str | None, grain: str) -> None:
+    """A UsageError, unless the period is one that the grain can have."""
+    if period is None or period == "every":
+        return
+    proper = "all" if grain == "all" else period_of(grain, parse_bound(period))
+    if period != proper:
+        raise UsageError(f"grain {grain} has no period {period}; did you mean --period {proper}?")
 
 
 def _newest(

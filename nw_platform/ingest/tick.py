@@ -6,6 +6,7 @@ the report and stops nobody else.
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections import deque
 from collections.abc import Callable, Collection
@@ -20,6 +21,9 @@ _LOG = logging.getLogger(__name__)
 _MINUTE_US = 60_000_000
 _SOON_US = 10_000_000
 _WAITS = 5  # for data that settles; a source that is written to all the time ends it here
+_FULL = "make room (nw retention --dry-run says what may go); the next tick goes on"
+_CLOSED = "make the lake writable (nw doctor says what is not); the next tick goes on"
+_FIXES = {errno.ENOSPC: _FULL, errno.EDQUOT: _FULL, errno.EROFS: _CLOSED, errno.EACCES: _CLOSED, errno.EPERM: _CLOSED}
 _LOST_RACES = 20  # in a row, for one stream: then others are left to it until the next tick
 
 
@@ -82,7 +86,7 @@ def run_tick(
             again = False
         except Exception as error:  # noqa: BLE001  (whatever one stream meets must not stop the others)
             _LOG.debug("stream %s failed", name, exc_info=True)
-            report.failures[name] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            report.failures[name] = _why(error)
             session.forget(name)
             again = False
         if again:
@@ -144,6 +148,14 @@ def _look_behind(session: Session, names: Collection[str], clock: Callable[[], i
                 report.lags[name] = Lag(age / 1_000_000, plan.waiting)
         except Exception:  # noqa: BLE001  (the next turn meets the same failure, and reports it)
             _LOG.debug("stream %s: it cannot be told how far it is behind", name, exc_info=True)
+
+
+def _why(error: Exception) -> str:
+    """One line on what nobody translated; it names the fix where the system's error tells it."""
+    told = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    number = error.errno if isinstance(error, OSError) else None
+    fix = _FIXES.get(number) if number is not None else None
+    return f"{told}; {fix}" if fix else told
 
 
 def _due(session: Session, pipeline: Pipeline, name: str, now: int) -> bool:

@@ -155,3 +155,19 @@ def test_without_once_it_goes_on_until_it_is_told_to_end(home):
         code = process.wait(30)
     assert first["streams"][0]["records"] == 62
     assert (code, rest) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("grain", "period", "words"),
+    [
+        ("day", "2015-13-45", "'2015-13-45' is no UTC hour or day"),
+        ("day", "2015-05-18T01", "--period 2015-05-18?"),
+        ("week", "2015-05-20", "--period 2015-05-18?"),
+        ("hour", "2015-05-18", "--period 2015-05-18T00?"),
+        ("all", "2015-05-18", "--period all?"),
+    ],
+)
+def test_a_period_that_the_grain_cannot_have_is_2(nw, grain, period, words):
+    code, out, err = nw("report", "log_type", "--grain", grain, "--period", period)
+    assert (code, out) == (2, "")
+    assert words in err

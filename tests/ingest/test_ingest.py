@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import shutil
 import time
@@ -12,6 +13,7 @@ from world import HOUR, MINUTE, sent, wire
 
 from nw_platform import settings
 from nw_platform.errors import CommitConflictError
+from nw_platform.ingest import tick
 from nw_platform.ingest.completeness import hour_balances
 from nw_platform.ingest.recovery import recover
 from nw_platform.ingest.session import Session
@@ -256,3 +258,13 @@ def test_what_may_still_be_written_is_waited_for_when_everything_is_wanted(world
         report = run_tick(session, lambda: world.now, until_caught_up=True, pause=pause)
         assert sum(b.records for b in report.batches) == 1
         assert 0 < paused[0] < 10
+
+
+@pytest.mark.parametrize(("number", "fix"), [(errno.ENOSPC, "make room"), (errno.EROFS, "make the lake writable")])
+def test_a_full_or_closed_disk_is_said_with_what_to_do(world, monkeypatch, number, fix):
+    def refused(*_: object, **__: object) -> bool:
+        raise OSError(number, "refused")
+
+    monkeypatch.setattr(tick, "_turn", refused)
+    with world.session() as session:
+        assert fix in run_tick(session, lambda: world.now).failures["app"]
