@@ -26,8 +26,8 @@ class _Collector:
         self.seen += block
         return _NONE
 
-    def finish(self, *, whole: bool) -> FramedRows:
-        del whole
+    def finish(self, *, whole: bool, settled: bool = False) -> FramedRows:
+        del whole, settled
         return _NONE
 
 
