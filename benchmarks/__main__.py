@@ -7,6 +7,7 @@ that a machine which is busy with other things spoils both. Everything is made i
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
@@ -25,7 +26,7 @@ class Scale:
     megabytes: int  # text a format
     pairs: int  # runs of each
     minutes: int
-    per_second: int
+    per_second: int  # records of a delta
     uuids_per_second: int
     rows: int
 
@@ -48,12 +49,18 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"what to measure: {', '.join(NAMES)} (default: all)")
     parser.add_argument("--megabytes", type=int, help=f"text a format (default {FULL.megabytes})")
     parser.add_argument("--pairs", type=int, help=f"runs of each (default {FULL.pairs})")
+    parser.add_argument(
+        "--per-second", type=int, help=f"records of a delta (default {FULL.per_second}; uuids: a quarter)"
+    )
     parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that everything runs, proves no figure")
     args = parser.parse_args()
     if unknown := [name for name in args.names if name not in NAMES]:
         parser.error(f"there is no measurement {unknown[0]}; there are {', '.join(NAMES)}")
     scale = QUICK if args.quick else FULL
     scale = replace(scale, megabytes=args.megabytes or scale.megabytes, pairs=args.pairs or scale.pairs)
+    if args.per_second:
+        scale = replace(scale, per_second=args.per_second, uuids_per_second=max(1, args.per_second // 4))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the temporary folder goes then too
     found: list[Figure] = []
     for name in args.names or NAMES:
         with tempfile.TemporaryDirectory(prefix="neverwinter-bench-") as folder:

@@ -7,7 +7,7 @@ import sys
 
 from nw_platform.cli.output import FORMATS, Output, clock
 from nw_platform.errors import UsageError
-from nw_platform.ingest.session import Session
+from nw_platform.lake.store import Lake
 from nw_platform.reports.views import run_query
 from nw_platform.settings import load
 
@@ -30,7 +30,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     if not query.strip():
         raise UsageError("the query is empty: nw sql 'SELECT count(*) FROM logs'")
     settings = load(args.config)
-    with Session(settings) as session:
-        result = run_query(session.lake, settings, query, clock())
+    lake = Lake(settings.lake, work=settings.work)  # no Session: it imports sources and formats
+    result = run_query(lake, settings, query, clock())
     out.result(result.mappings(), args.format, columns=result.columns)
     return 0
