@@ -68,7 +68,7 @@ class Staged:
         sent = parsed.from_sender if parsed.from_sender is not None else np.zeros(len(parsed.hours), dtype=bool)
         order = np.argsort(parsed.hours, kind="stable")
         whole = (
-            parsed.rows.cast(self.schema)
+            _conformed(parsed.rows, self.schema)
             .append_column("__batch", pa.repeat(pa.scalar(number, pa.int64()), len(order)))
             .append_column("__row", pa.array(np.arange(len(order))))
             .append_column("__sent", pa.array(sent))
@@ -96,6 +96,13 @@ class Staged:
         if repeats:
             return f"SELECT {columns} FROM ({sent}) WHERE __n > 1"
         return f"SELECT {columns} FROM {staged} WHERE NOT __sent UNION ALL SELECT {columns} FROM ({sent}) WHERE __n = 1"
+
+
+def _conformed(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The rows with the table's columns, in its order; columns that are not declared any more are null."""
+    known = set(rows.column_names)
+    columns = [rows[f.name].cast(f.type) if f.name in known else pa.nulls(len(rows), f.type) for f in schema]
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def rebuild_hours(

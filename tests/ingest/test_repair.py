@@ -125,6 +125,17 @@ def test_new_parsing_rules_move_records_and_every_hour_involved_is_rebuilt(fille
         )
 
 
+def test_a_rebuild_after_columns_were_added_and_taken_away(world):
+    world.write("app/a.log", wire(world.now, fields={"n": 1, "m": 2}))
+    with world.session(columns={"n": "int64"}) as session:
+        world.ingest(session)
+    with world.session(columns={"m": "int64"}) as session:
+        rebuild(session, "app", *ALL, world.now)
+        assert world.rows(session, "logs", "n, m, extra") == [(None, 2, '{"n":1}')]
+        assert [c.changed for c in rebuild(session, "app", *ALL, world.now)] == [0]
+        assert verify(session).findings == []
+
+
 def test_a_replay_that_finds_the_same_bytes_commits_nothing(filled):
     with filled.session() as session:
         versions = filled.versions(session)
@@ -265,3 +276,29 @@ def test_logs_are_a_function_of_the_lines_and_not_of_the_batches(world, size):
         kept = {(line["id"], line["ts"] // 3_600_000): n for n, line in reversed([*enumerate(map(json.loads, lines))])}
         positions = [sum(map(len, lines[:n])) for n in sorted(kept.values())]
         assert starts == positions
+
+
+def test_the_last_receipt_is_vouched_for_by_raws_commit(filled):
+    with filled.session() as session:
+        files = sorted((filled.root / "lake" / "receipts").rglob("*.parquet"))
+        rows = pq.read_table(files[-1], partitioning=None)
+        column = pa.array([n + 1 for n in rows["bytes"].to_pylist()], pa.int64())
+        pq.write_table(rows.set_column(rows.schema.names.index("bytes"), "bytes", column), files[-1])
+        assert [f.detail for f in verify(session).findings] == ["is not what raw's commit says: it was altered"]
+
+
+def test_rows_slipped_into_logs_are_found_also_where_raw_has_expired(filled):
+    with filled.session(retention={"raw": "1h"}) as session:
+        expire(session, filled.now + 5 * HOUR)
+        assert verify(session).findings == []
+        rows = pq.read_table(data_files(filled, "logs")[0], partitioning=None).slice(0, 1)
+        forged = rows.append_column("dt", pa.array(["2026-11-21"])).append_column("hour", pa.array(["05"]))
+        write_deltalake(str(filled.root / "lake" / "logs" / "stream=app"), forged, mode="append")
+        assert [f.where for f in verify(session).findings] == ["event hour 2026-11-21T05"]
+
+
+def test_logs_that_expire_before_their_raw_are_no_difference(filled):
+    with filled.session(retention={"raw": "30d", "logs": "2h"}) as session:
+        expire(session, filled.now + HOUR)
+        assert len(filled.rows(session)) not in {0, 70}
+        assert verify(session).findings == []
