@@ -178,11 +178,11 @@ class _Children:
             self._raise_dead()
             time.sleep(_POLL_SECONDS)
 
-    def stop(self) -> None:
+    def stop(self, patience: float = _STOP_SECONDS) -> None:
         """End all of them and whatever they started: SIGTERM, and SIGKILL to what is still there after a while."""
         for child in reversed(self._all):
             _signal_group(child, signal.SIGTERM)
-        end = time.monotonic() + _STOP_SECONDS
+        end = time.monotonic() + patience
         while time.monotonic() < end and any(_group_lives(child) for child in self._all):
             for child in self._all:
                 child.process.poll()  # reaps it

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -31,9 +32,19 @@ def definitions(platform):
     return build_definitions(platform.settings, {"platform": platform, "dbt": GRAPH})
 
 
+@pytest.fixture(scope="session")
+def empty_storage(tmp_path_factory):
+    """An instance's folder with its databases made, and nothing in them: making them takes a second or two."""
+    home = tmp_path_factory.mktemp("empty")
+    with dg.instance_for_test(temp_dir=str(home)) as made:
+        assert made.get_run_records(limit=1) == []
+        assert made.all_asset_keys() == []
+        assert made.all_instigator_state() == []
+    return home
+
+
 @pytest.fixture
-def instance(tmp_path):
-    home = tmp_path / "home"
-    home.mkdir()
+def instance(tmp_path, empty_storage):
+    home = shutil.copytree(empty_storage, tmp_path / "home")
     with dg.instance_for_test(temp_dir=str(home)) as made:
         yield made
