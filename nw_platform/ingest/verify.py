@@ -17,11 +17,12 @@ import duckdb
 
 from nw_platform.errors import NeverwinterError
 from nw_platform.ingest.batches import CurrentBatch, current_batches
+from nw_platform.ingest.completeness import hour_balances
 from nw_platform.ingest.outcome import Progress, silent
 from nw_platform.ingest.positions import balance, strangers
 from nw_platform.ingest.rawrows import batch_rows
 from nw_platform.ingest.session import Session
-from nw_platform.lake.receipts import load_receipts, receipts_app
+from nw_platform.lake.receipts import load_receipts, receipts_app, receipts_of_commit
 from nw_platform.lake.store import Lake
 from nw_platform.record.spans import FIRST_DIGEST, Receipt, Span
 
@@ -65,7 +66,7 @@ def verify(
         receipts = load_receipts(lake, name)
         waiting = _waiting(lake, name, receipts)
         unfinished = _unfinished(lake, name, receipts, waiting)
-        report.findings += [*_chain(name, receipts), *unfinished, *_spans(name, receipts)]
+        report.findings += [*_chain(name, receipts), *_end(lake, name, receipts), *unfinished, *_spans(name, receipts)]
         low, high = first or _FIRST, last or _LAST
         inside = [b for b in current_batches(receipts) if low <= b.arrival_hour < high]
         there = [batch for batch in inside if not batch.expired]
@@ -74,7 +75,9 @@ def verify(
             report.batches += 1
             report.records += batch.records
             report.findings += _batch(lake, name, batch)
-        report.findings += _contents(lake, name, there, low, high, waiting)
+        contents = [*_contents(lake, name, there, low, high, [*waiting, *_partly_expired(receipts, there)])]
+        whole_lake = first is None and last is None
+        report.findings += contents or (_hours(lake, name, receipts, waiting) if whole_lake else [])
         progress(len(there), len(there), name)
         for kind, table in (("raw", lake.raw(name)), ("logs", lake.logs(name))):
             report.orphans += [f"{kind}/stream={name}/{path}" for path in table.orphans()]
@@ -98,6 +101,42 @@ def _chain(stream: str, receipts: Sequence[Receipt]) -> Iterable[Finding]:
                 detail = "does not hold the digest of the receipt before it: one of them was altered"
                 yield Finding(stream, "chain", where, detail)
             expected, digest = receipt.sequence + 1, receipt.self_digest()
+
+
+def _end(lake: Lake, stream: str, receipts: Sequence[Receipt]) -> Iterable[Finding]:
+    """The end of each chain, which no later receipt vouches for: held against raw's commits and transactions."""
+    raw, table = lake.raw(stream).snapshot(), lake.receipts().snapshot()
+    if raw is None or table is None:
+        return
+    known = {(receipt.lane, receipt.sequence): receipt for receipt in receipts}
+    for lane in sorted({receipt.lane for receipt in receipts}):
+        last = max(sequence for of, sequence in known if of == lane)
+        if last != table.transaction(receipts_app(stream, lane)):
+            detail = f"the table ends at {last}, its transaction says {table.transaction(receipts_app(stream, lane))}"
+            yield Finding(stream, "chain", f"lane {lane}", detail)
+    for commit in raw.history():
+        for receipt in receipts_of_commit(commit):
+            mine = known.get((receipt.lane, receipt.sequence))
+            if mine is not None and mine.canonical() != receipt.canonical():
+                where = f"receipt {receipt.lane}/{receipt.sequence} ({receipt.arrival_hour})"
+                yield Finding(stream, "chain", where, "is not what raw's commit says: it was altered")
+
+
+def _partly_expired(receipts: Sequence[Receipt], batches: Sequence[CurrentBatch]) -> list[tuple[str, int]]:
+    """(lane, sequence) of batches with event hours that retention deleted: their positions cannot all be in logs."""
+    removed = {hour for r in receipts if r.kind == "retention" for hour in r.detail.get("logs", [])}
+    return [(b.lane, b.sequence) for b in batches if removed & b.event_hours.keys()]
+
+
+def _hours(
+    lake: Lake, stream: str, receipts: Sequence[Receipt], waiting: Sequence[tuple[str, int]]
+) -> Iterable[Finding]:
+    """Event hours whose counts differ, also where raw is gone and positions cannot be compared any more."""
+    open_ = {hour for r in receipts if (r.lane, r.sequence) in set(waiting) for hour in r.event_hours}
+    for hour, found in hour_balances(lake, stream).items():
+        if not found.whole and hour not in open_:
+            detail = f"receipts say {found.raw} records, logs hold {found.logs} and duplicates {found.duplicates}"
+            yield Finding(stream, "logs", f"event hour {hour}", detail)
 
 
 def _waiting(lake: Lake, stream: str, receipts: Sequence[Receipt]) -> list[tuple[str, int]]:

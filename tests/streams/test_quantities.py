@@ -23,7 +23,7 @@ def test_a_duration_is_its_number_of_units(amount, unit):
     assert parse_duration(f"{amount}{unit}") == amount * UNITS[unit]
 
 
-@given(st.integers(1, 10**9))
+@given(st.integers(1, 10**9 - 1))
 def test_what_is_formatted_reads_back_and_is_the_shortest(seconds):
     text = format_duration(seconds * 1_000_000)
     assert parse_duration(text) == seconds * 1_000_000
