@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping
-from datetime import date
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
@@ -34,7 +34,7 @@ def build_definitions(settings: Settings, overrides: Mapping[str, Any] | None = 
     Args:
         settings: the configuration.
         overrides: what to use instead of the real thing: `platform` (a resources.platform.Platform), `dbt` (a
-            resources.dbt_graph.DbtGraph), `arrivals_from` (the date from which arrival hours are shown).
+            resources.dbt_graph.DbtGraph), `arrivals_from` (the first arrival hour that is shown, a datetime).
     """
     given = dict(overrides or {})
     # Backfill policies are beta and partitioned checks a preview: Dagster is pinned exactly, and the tests cover both.
@@ -74,4 +74,6 @@ def build_definitions(settings: Settings, overrides: Mapping[str, Any] | None = 
 def defs() -> dg.Definitions:
     """What Dagster loads: the configuration named by NW_CONFIG. NW_ARRIVALS_FROM is set by `nw up`."""
     since = os.environ.get("NW_ARRIVALS_FROM")
-    return build_definitions(load(), {"arrivals_from": date.fromisoformat(since)} if since else None)
+    return build_definitions(
+        load(), {"arrivals_from": datetime.fromisoformat(since).replace(tzinfo=UTC)} if since else None
+    )

@@ -17,10 +17,10 @@ DAY: Final = "%Y-%m-%d"
 FIRST_ARRIVALS: Final = date(2024, 1, 1)
 
 
-def arrival_hours(stream: StreamDecl, arrivals_from: date | None = None) -> dg.HourlyPartitionsDefinition:
+def arrival_hours(stream: StreamDecl, arrivals_from: datetime | None = None) -> dg.HourlyPartitionsDefinition:
     """Arrival hours, the open one included. `arrivals_from`: when the lake's first batch arrived, if that is known."""
-    first = arrivals_from or max(FIRST_ARRIVALS, stream.history_from)
-    return dg.HourlyPartitionsDefinition(start_date=_midnight(first), end_offset=1, timezone="UTC", fmt=HOUR)
+    first = arrivals_from or _midnight(max(FIRST_ARRIVALS, stream.history_from))
+    return dg.HourlyPartitionsDefinition(start_date=first, end_offset=1, timezone="UTC", fmt=HOUR)
 
 
 def event_hours(stream: StreamDecl) -> dg.HourlyPartitionsDefinition:

@@ -28,7 +28,9 @@ from typing import Final
 from nw_platform.cli.dagster_home import POSTGRES_VARIABLE, locked, postgres_url, prepare_home, socket_path
 from nw_platform.cli.output import Output, clock
 from nw_platform.errors import NeverwinterError, UsageError
+from nw_platform.lake.receipts import read_receipt_files
 from nw_platform.lake.store import Lake
+from nw_platform.lake.tables import LakeFile
 from nw_platform.record.hours import hour_of
 from nw_platform.settings import Settings, load
 
@@ -259,11 +261,16 @@ def _environment(settings: Settings, home: Path) -> dict[str, str]:
 
 
 def _first_arrivals(settings: Settings) -> str:
-    """The day from which arrival hours are shown: that of the lake's first receipt, today if there is none yet."""
+    """The first arrival hour that is shown: that of the lake's first receipt, the open one if there is none yet."""
     lake = Lake(settings.lake, work=settings.work)
     receipts = lake.receipts().snapshot()
-    days = {file.partition["dt"] for file in receipts.files()} if receipts else set()
-    return min(days, default=hour_of(clock())[:10])
+    firsts: dict[str, LakeFile] = {}
+    for file in receipts.files() if receipts else ():
+        known = firsts.setdefault(file.partition["stream"], file)
+        if (file.partition["dt"], file.statistics["sequence"]) < (known.partition["dt"], known.statistics["sequence"]):
+            firsts[file.partition["stream"]] = file
+    found = (receipt for stream, file in firsts.items() for receipt in read_receipt_files(lake, [file], stream))
+    return min((receipt.arrival_hour for receipt in found), default=hour_of(clock()))
 
 
 def _code_root() -> Path:

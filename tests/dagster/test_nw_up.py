@@ -8,16 +8,21 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
 import pytest
 import yaml
+from world import HOUR, World
 
+from assets.partitions import arrival_hours
 from nw_platform.cli.dagster_home import POSTGRES_VARIABLE, locked, prepare_home
-from nw_platform.cli.up import _Children
+from nw_platform.cli.up import _Children, _first_arrivals
 from nw_platform.errors import NeverwinterError, UsageError
+from nw_platform.record.hours import hour_of
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGURATION = "lake: ./lake\nstreams:\n  web: {path: 'in/web*.log', format: lines, history: {from: 2024-03-10}}\n"
@@ -169,6 +174,23 @@ def test_postgres_is_a_reference_to_the_environment(tmp_path):
     text = (home / "dagster.yaml").read_text()
     assert "secret" not in text
     assert yaml.safe_load(text)["storage"] == {"postgres": {"postgres_url": {"env": POSTGRES_VARIABLE}}}
+
+
+def test_arrival_hours_are_shown_from_the_first_receipt_on(tmp_path):
+    world = World(tmp_path)
+    world.write("app/a.log", b"one\n")
+    with world.session(format="lines") as session:
+        assert _first_arrivals(session.settings) == hour_of(time.time_ns() // 1000)
+        world.ingest(session)
+        first = hour_of(world.now)
+        for _ in range(3):
+            world.now += HOUR
+            world.write("app/a.log", b"other\n" * (world.now // HOUR % 100))
+            world.ingest(session)
+        assert _first_arrivals(session.settings) == first
+        stream = session.settings.stream("app")
+    hours = arrival_hours(stream, datetime.fromisoformat(first).replace(tzinfo=UTC))
+    assert hours.get_first_partition_key() == first
 
 
 def test_a_relative_home_is_refused(tmp_path):
