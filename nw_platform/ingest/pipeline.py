@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from nw_platform.errors import CommitConflictError, InvariantError
 from nw_platform.ingest.apply import Applied, apply_batch
-from nw_platform.ingest.batch import Chunk, Coalescer, Parsed, chunks_of_raw, gathered, parse_chunk
+from nw_platform.ingest.batch import Chunk, Coalescer, Parsed, chunks_of_raw, gathered, parse_chunk, span_order
 from nw_platform.ingest.outcome import BatchReport
 from nw_platform.ingest.raw import MakeFramer, RawWriter, commit_raw, next_receipt, raw_file, read_spans
 from nw_platform.ingest.steps import Step, reached
@@ -59,6 +59,7 @@ class Pipeline:
         self._sniffed = sniffed  # kept in receipts, so that a stream is sniffed once
         self._last: Receipt | None = None  # the lane's last receipt, once recovered; None: recover first
         self.problems: list[Problem] = []  # met by the last plan and batch
+        self.failed: set[tuple[str, int, int]] = set()  # spans of batches of which nothing could be read
 
     @property
     def logs_schema(self) -> pa.Schema:
@@ -137,6 +138,7 @@ class Pipeline:
         self.problems += problems
         reached(Step.RAW_WRITTEN)
         if not spans:
+            self.failed |= {span_order(span) for span in plan.spans}
             self.lake.raw(self.stream).discard([written])
             return None
         receipt = next_receipt(

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -151,7 +151,7 @@ def _attempt(
     hours = _stage(pipeline, staged, batches, wanted, progress)
     if moved := [b for b in batches if staged.batches.get((b.lane, b.sequence), b.event_hours) != b.event_hours]:
         wanted |= hours  # if this attempt loses a race, the next one has to do them all
-        transactions = {**transactions, **_say_moved(pipeline, snapshot, moved, staged, now)}
+        transactions = {**transactions, **say_moved(pipeline, snapshot, moved, staged.batches, now)}
     number = snapshot.transaction(APPLY_APP) + 1
     with connect() as connection:
         changes, added, removed = _compare(connection, pipeline, snapshot, staged, hours)
@@ -172,12 +172,17 @@ def _attempt(
     return changes
 
 
-def _say_moved(
-    pipeline: Pipeline, logs: Snapshot, moved: list[CurrentBatch], staged: Staged, now: int
+def say_moved(
+    pipeline: Pipeline,
+    logs: Snapshot | None,
+    moved: list[CurrentBatch],
+    hours: Mapping[tuple[str, int], dict[str, int]],
+    now: int,
 ) -> dict[str, int]:
     """Receipts that say in which hours the records of these batches are now; returns the lane's new transaction.
 
-    None where a batch before them is not in `logs` yet: it must not be passed over. Recovery then gets to these too.
+    `hours`: (lane, sequence) of each -> event hour -> records. No transaction where a batch before them is not in
+    `logs` yet: it must not be passed over. Recovery then gets to these too.
 
     Raises:
         CommitConflictError: a batch came meanwhile.
@@ -187,7 +192,7 @@ def _say_moved(
     last = log[-1]
     if raw.transaction(pipeline.lane) != last.sequence:
         raise CommitConflictError(f"stream {pipeline.stream}: another run is ahead; looking again")
-    waiting = any(r.records or r.kind == "replay" for r in log[logs.transaction(pipeline.lane) + 1 :])
+    waiting = any(r.records or r.kind == "replay" for r in log[(logs.transaction(pipeline.lane) if logs else -1) + 1 :])
     receipts = []
     for batch in moved:
         last = next_receipt(
@@ -199,7 +204,7 @@ def _say_moved(
             records=batch.records,
             bytes=batch.bytes,
             digest=batch.digest,
-            event_hours=staged.batches[batch.lane, batch.sequence],
+            event_hours=hours[batch.lane, batch.sequence],
             replaces=batch.sequence,
             detail={"was": sorted(batch.event_hours), "why": "parsing rules changed"},
         )

@@ -13,16 +13,15 @@ import contextlib
 import time
 
 from nw_platform.errors import CommitConflictError, ConfigError
-from nw_platform.ingest.batches import CurrentBatch, current_batches
+from nw_platform.ingest.batches import current_batches
 from nw_platform.ingest.outcome import BatchReport
 from nw_platform.ingest.pipeline import Pipeline, batch_report
 from nw_platform.ingest.raw import commit_raw, genesis, missing_receipts
 from nw_platform.ingest.rawrows import batch_rows
-from nw_platform.ingest.rebuilding import interrupted, rebuild_hours
+from nw_platform.ingest.rebuilding import interrupted, rebuild_hours, say_moved
 from nw_platform.ingest.session import Session
 from nw_platform.ingest.steps import Step, reached
 from nw_platform.lake.receipts import append_receipts
-from nw_platform.record.spans import Receipt
 
 
 def recover(pipeline: Pipeline, now: int) -> list[BatchReport]:
@@ -38,9 +37,10 @@ def recover(pipeline: Pipeline, now: int) -> list[BatchReport]:
         with contextlib.suppress(CommitConflictError):  # another run was first
             commit_raw(pipeline.lake, raw, [first], now=now)
         raw = pipeline.lake.raw(pipeline.stream).ensure()
+    pipeline.lake.logs(pipeline.stream).ensure(pipeline.logs_schema)  # a column retyped is refused before it is read
     append_receipts(pipeline.lake, missing_receipts(pipeline.lake, raw, pipeline.stream, pipeline.lane), now)
     log = pipeline.receipts()
-    reports = []
+    reports: list[BatchReport] = []
     unapplied = pipeline.unapplied(log)
     current = {batch.sequence: batch for batch in current_batches(unapplied)}  # as replayed since, if it was
     for receipt in unapplied:
@@ -48,8 +48,17 @@ def recover(pipeline: Pipeline, now: int) -> list[BatchReport]:
             hours = {*receipt.event_hours, *receipt.detail.get("was", [])}
             rebuild_hours(pipeline, hours, now, transactions={receipt.lane: receipt.sequence})
             continue
-        report = _reapply(pipeline, receipt, current[receipt.sequence], now)
-        reports += [report] if report else []
+        started = time.perf_counter()
+        batch = current[receipt.sequence]
+        rows = batch_rows(pipeline.lake, pipeline.stream, batch)
+        parsed = pipeline.parse(rows, batch.spans, batch.planned_time)
+        if parsed.event_hours() != batch.event_hours:  # the parsing rules were changed in between: first say so
+            moved = {(batch.lane, batch.sequence): parsed.event_hours()}
+            say_moved(pipeline, pipeline.lake.logs(pipeline.stream).snapshot(), [batch], moved, now)
+            return reports + recover(pipeline, now)
+        counted = receipt.with_changes(records=batch.records)
+        applied = pipeline.apply(counted, parsed, now)
+        reports += [batch_report(counted, applied, time.perf_counter() - started, 0)] if applied else []
     if hours_left := interrupted(pipeline):
         rebuild_hours(pipeline, hours_left, now, finish=True)
     pipeline.resume(pipeline.receipts())
@@ -68,11 +77,3 @@ def opened(session: Session, stream: str, now: int) -> Pipeline:
     if pipeline.stale():
         recover(pipeline, now)
     return pipeline
-
-
-def _reapply(pipeline: Pipeline, receipt: Receipt, batch: CurrentBatch, now: int) -> BatchReport | None:
-    started = time.perf_counter()
-    rows = batch_rows(pipeline.lake, pipeline.stream, batch)
-    counted = receipt.with_changes(records=batch.records)
-    applied = pipeline.apply(counted, pipeline.parse(rows, batch.spans, batch.planned_time), now)
-    return batch_report(counted, applied, time.perf_counter() - started, 0) if applied else None

@@ -91,7 +91,9 @@ def _replay_hour(pipeline: Pipeline, hour: str, now: int, *, dry_run: bool) -> H
 
 def _attempt(pipeline: Pipeline, hour: str, now: int, *, dry_run: bool) -> HourChange:
     snapshot = pipeline.lake.raw(pipeline.stream).ensure()
-    batches = [b for b in current_batches(pipeline.receipts()) if b.arrival_hour == hour]
+    everything = current_batches(pipeline.receipts())
+    batches = [b for b in everything if b.arrival_hour == hour]
+    frozen = {event_hour for b in everything if b.expired for event_hour in b.event_hours}
     before = sum(f.records for f in snapshot.hour_files([hour]))
     notes: list[str] = []
     kept = changed = 0
@@ -113,6 +115,11 @@ def _attempt(pipeline: Pipeline, hour: str, now: int, *, dry_run: bool) -> HourC
             continue
         if present is not None and found.digest == batch.digest:
             intact.append(batch)
+            continue
+        if frozen & batch.event_hours.keys():
+            kept += batch.records
+            notes.append(f"batch {batch.lane}/{batch.sequence} kept: its event hours need raw that retention deleted")
+            intact += [batch] if present is not None else []
             continue
         changed += _difference(present, found.rows)
         fresh.append(found)

@@ -12,10 +12,12 @@ from collections import deque
 from collections.abc import Callable, Collection
 
 from nw_platform.errors import CommitConflictError, NeverwinterError
+from nw_platform.ingest.batch import span_order
 from nw_platform.ingest.outcome import Lag, Progress, StreamProblem, TickReport, silent
 from nw_platform.ingest.pipeline import Pipeline
 from nw_platform.ingest.recovery import recover
 from nw_platform.ingest.session import Session
+from nw_platform.sources.contract import Plan
 
 _LOG = logging.getLogger(__name__)
 _MINUTE_US = 60_000_000
@@ -125,13 +127,20 @@ def _turn(
     report.problems += [problem for problem in found if problem not in report.problems]
     if plan.more and batch is not None:
         return True
-    if plan.spans and not waits:  # only reading shows that an end is not certain yet
+    if plan.spans and (batch is None or not waits):  # only reading shows what is broken, or not certain yet
         plan = pipeline.plan(now, session.budget)
+        if batch is None and any(span_order(span) not in pipeline.failed for span in plan.spans):
+            return True
+    _say_left(name, plan, now, report, settling)
+    return False
+
+
+def _say_left(name: str, plan: Plan, now: int, report: TickReport, settling: dict[str, int]) -> None:
+    """What a stream whose turns are over leaves for later."""
     if plan.settles_at is not None and plan.settles_at - now <= _SOON_US:
         settling[name] = plan.settles_at
     if not plan.more:
         report.lags[name] = Lag(0.0, None if plan.waiting is None else 0)
-    return False
 
 
 def _look_behind(session: Session, names: Collection[str], clock: Callable[[], int], report: TickReport) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gzip
+import os
 import shutil
 import time
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from world import HOUR, MINUTE, sent, wire
 
 from nw_platform import settings
-from nw_platform.errors import CommitConflictError
+from nw_platform.errors import CommitConflictError, SourceError
 from nw_platform.ingest import tick
 from nw_platform.ingest.completeness import hour_balances
 from nw_platform.ingest.recovery import recover
@@ -268,3 +269,55 @@ def test_a_full_or_closed_disk_is_said_with_what_to_do(world, monkeypatch, numbe
     monkeypatch.setattr(tick, "_turn", refused)
     with world.session() as session:
         assert fix in run_tick(session, lambda: world.now).failures["app"]
+
+
+def test_a_file_that_cannot_be_read_keeps_no_other_waiting(world, monkeypatch):
+    first = world.write("app/a.log", wire(world.now) * 10)
+    second = world.write("app/b.log", wire(world.now))
+    os.utime(first, (1, 1))
+    os.utime(second, (2, 2))
+    world.budget = Budget(spans=1)
+    with world.session() as session:
+        source = session.pipeline("app").source
+        real = source._files.open
+        broken = []
+
+        def fail_when_read(path):
+            if path.endswith("a.log") and broken:
+                raise SourceError("app/a.log: the disk says no")
+            broken.append(path)
+            return real(path)
+
+        monkeypatch.setattr(source._files, "open", fail_when_read)
+        report = world.ingest(session)
+        assert [b.records for b in report.batches] == [1]
+        assert "the disk says no" in report.problems[0].problem.reason
+        monkeypatch.undo()
+        assert [b.records for b in world.ingest(session).batches] == [10]
+
+
+def test_a_column_retyped_is_refused_before_anything_is_read(world):
+    world.write("app/a.log", wire(world.now, fields={"n": 1}))
+    with world.session(columns={"n": "int64"}) as session:
+        world.ingest(session)
+    world.write("app/b.log", wire(world.now, fields={"n": 2}))
+    with world.session(columns={"n": "string"}) as session:
+        before = world.versions(session)
+        assert "column n" in run_tick(session, lambda: world.now).failures["app"]
+        assert world.versions(session) == before
+
+
+def test_a_batch_whose_rules_changed_between_raw_and_logs_is_said_where_it_is(world, monkeypatch):
+    world.write("app/a.log", wire(world.now) * 3)
+    with world.session() as session:
+        monkeypatch.setattr("nw_platform.ingest.pipeline.apply_batch", lambda *_, **__: 1 / 0)
+        assert run_tick(session, lambda: world.now, until_caught_up=True).failures
+        monkeypatch.undo()
+    with world.session(event_time={"field": "ts", "unit": "us"}) as session:  # the same numbers: 1970
+        (batch,) = world.ingest(session).batches
+        assert batch.normal == 3
+        assert {hour[:4] for hour, found in hour_balances(session.lake, "app").items() if found.raw} == {"1970"}
+        assert verify(session).findings == []
+        before = world.versions(session)
+        assert world.ingest(session).batches == []
+        assert world.versions(session) == before

@@ -9,8 +9,9 @@ identity.py. What may still be written to waits:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 from nw_platform.errors import SourceError
@@ -39,8 +40,17 @@ class Planner:
     """Makes one plan."""
 
     def __init__(
-        self, files: Files, ledger: Ledger, listing: Listing, now: int, budget: Budget, *, growing: bool
+        self,
+        files: Files,
+        ledger: Ledger,
+        listing: Listing,
+        now: int,
+        budget: Budget,
+        *,
+        growing: bool,
+        failed: Mapping[str, Stamp] = MappingProxyType({}),
     ) -> None:
+        self._failed = failed  # files that could not be read as they are now: they come last
         self._files, self._ledger, self._listing = files, ledger, listing
         self._now, self._growing = now, growing
         self._problems = list(listing.problems)
@@ -62,7 +72,7 @@ class Planner:
             unread += self._rotated_out_of_sight(orphans)
         more = False
         waiting: list[Content | _Unknown] = [*unread, *unknown]
-        for what in sorted(waiting, key=lambda what: (what.stamp.mtime_ns, what.path)):
+        for what in sorted(waiting, key=self._turn):
             if not self._has_room():
                 more = True
                 break
@@ -79,6 +89,10 @@ class Planner:
             self._settles_at,
             oldest=min((span.state["mtime"] for span in self._spans), default=None),
         )
+
+    def _turn(self, what: Content | _Unknown) -> tuple[bool, int, str]:
+        """Oldest first; those that could not be read after all others."""
+        return self._failed.get(what.path) == what.stamp, what.stamp.mtime_ns, what.path
 
     def _compare(self) -> tuple[list[Content], list[_Unknown]]:
         """Known contents with something to read, and files to look into."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
+
+import pyarrow as pa
 
 from nw_platform.errors import SourceError
 from nw_platform.record.spans import Receipt, Span
@@ -53,6 +55,7 @@ class LandingSource:
         self._reader: Reader | None = None
         self._ledger = Ledger()
         self._unsaved = 0
+        self._failed: dict[str, Stamp] = {}
         self._searched: tuple[Listing, dict[str, list[str]]] | None = None
 
     def genesis(self, now: int) -> dict[str, Any]:
@@ -81,7 +84,9 @@ class LandingSource:
     def plan(self, now: int, budget: Budget) -> Plan:
         """See Source."""
         listing = self._files.listing(self._glob)
-        plan = Planner(self._files, self._ledger, listing, now, budget, growing=self._growing).plan()
+        plan = Planner(
+            self._files, self._ledger, listing, now, budget, growing=self._growing, failed=self._failed
+        ).plan()
         if self._ledger.learned:
             self._unsaved, self._ledger.learned = max(self._unsaved, len(self._ledger.contents)), False
         return plan
@@ -91,8 +96,18 @@ class LandingSource:
         if self._reader is None:
             self._reader = Reader(self._files, self._nothing_in)
         if "whole" in span.state:
-            return self._reader.planned(span, make_framer)
+            reader = self._reader.planned(span, make_framer)
+            reader.batches = self._watched(span, reader.batches)
+            return reader
         return self._reader.recorded(span, self._find(span), make_framer)
+
+    def _watched(self, span: Span, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """The same, remembering a file that cannot be read: it must not keep others waiting."""
+        try:
+            yield from batches
+        except SourceError:
+            self._failed[span.state["path"]] = Stamp(*span.state["stamp"])
+            raise
 
     def positions(self, spans: Sequence[Span] = ()) -> dict[str, Any]:
         """`files` (contents), `bytes` read of them, and a digest of every span so far, in order."""
