@@ -24,33 +24,48 @@ def logs(streams: Mapping[str, str]) -> str:
     return " UNION ALL ".join(parts) if parts else files_scan([], columns, ())
 
 
+def ledgers(streams: Mapping[str, str]) -> str:
+    """What senders say they sent (`nw.ledger`), a row each minute, type and series: lines.
+
+    Ledgers of one minute add up: late records get one of their own, and one that is sent again is a duplicate.
+    """
+    shape = '[{"type": "VARCHAR", "series": "VARCHAR", "lines": "BIGINT"}]'
+    parts = [
+        f"""SELECT {literal(name)} AS stream, datacenter, host, process, minute, coalesce(c.type, {literal(name)})
+            AS log_type, coalesce(c.series, 'normal') AS series, c.lines AS lines
+        FROM (SELECT datacenter, host, process, date_trunc('minute',
+                make_timestamp(TRY_CAST(extra ->> '$.minute' AS BIGINT) * 1000)) AS minute,
+                unnest(json_transform(json_extract(extra, '$.counts'), {literal(shape)})) AS c
+            FROM (SELECT datacenter, host, process, CASE WHEN json_valid(extra) THEN extra END AS extra FROM ({sql})
+                WHERE log_type = 'nw.ledger' AND series = 'watchdog'))
+        WHERE c.lines > 0 AND minute IS NOT NULL"""
+        for name, sql in streams.items()
+    ]
+    columns = dict.fromkeys(("stream", "datacenter", "host", "process", "log_type", "series"), "VARCHAR")
+    return " UNION ALL ".join(parts) or files_scan([], {**columns, "minute": "TIMESTAMP", "lines": "BIGINT"}, ())
+
+
 def host_status(streams: Mapping[str, str], now: datetime) -> str:
     """Hosts and processes by their last record, the hosts of the configuration (`nw.hosts`), and what senders say."""
     moment = f"TIMESTAMP {literal(now.strftime('%Y-%m-%d %H:%M:%S.%f'))}"
     all_logs = logs(streams)
     first_seen, last_seen = _utc("min(event_time)"), _utc("max(event_time)")
-    ledgers = " UNION ALL ".join(
-        f"SELECT host, process, extra FROM ({sql}) WHERE log_type = 'nw.ledger' AND series = 'watchdog'"
-        for sql in streams.values()
-    )
     return f"""WITH seen AS (
         SELECT host, process, last(datacenter ORDER BY event_time) AS datacenter, {first_seen} AS first_seen,
             {last_seen} AS last_seen
         FROM ({all_logs}) WHERE host IS NOT NULL GROUP BY host, process),
-    ledgers AS (
-        SELECT DISTINCT host, process, epoch_ms((extra ->> '$.minute')::BIGINT) AS minute,
-            list_sum(from_json(json_extract(extra, '$.counts[*].lines')::JSON, '["BIGINT"]')) AS lines
-        FROM ({ledgers or "SELECT NULL::VARCHAR AS host, NULL::VARCHAR AS process, NULL::VARCHAR AS extra WHERE false"})
-        WHERE json_valid(extra)),
-    said AS (SELECT host, process, minute, max(lines) AS lines FROM ledgers GROUP BY ALL),
+    said AS (SELECT stream, host, process, minute, log_type, series, sum(lines) AS lines
+        FROM ({ledgers(streams)}) GROUP BY ALL),
     counted AS (
-        SELECT l.host, l.process, date_trunc('minute', {_utc("l.event_time")}) AS minute, count(*) AS lines
-        FROM ({all_logs}) AS l
-        WHERE l.log_type NOT IN ('nw.ledger', 'nw.heartbeat') AND (SELECT count(*) FROM said) > 0 GROUP BY ALL),
+        SELECT l.stream, l.host, l.process, date_trunc('minute', {_utc("l.event_time")}) AS minute, l.log_type,
+            l.series, count(*) AS lines
+        FROM ({all_logs}) AS l WHERE (SELECT count(*) FROM said) > 0 GROUP BY ALL),
     balance AS (
-        SELECT s.host, s.process, sum(s.lines)::BIGINT AS sent, coalesce(sum(c.lines), 0)::BIGINT AS received
-        FROM said AS s LEFT JOIN counted AS c ON c.host = s.host AND c.process IS NOT DISTINCT FROM s.process
-            AND c.minute = s.minute
+        SELECT s.host, s.process, sum(s.lines)::BIGINT AS sent,
+            sum(least(s.lines, coalesce(c.lines, 0)))::BIGINT AS received
+        FROM said AS s LEFT JOIN counted AS c ON c.stream = s.stream AND c.host IS NOT DISTINCT FROM s.host
+            AND c.process IS NOT DISTINCT FROM s.process AND c.minute = s.minute AND c.log_type = s.log_type
+            AND c.series = s.series
         GROUP BY ALL),
     listed AS (
         SELECT h.host, NULL::VARCHAR AS process, h.datacenter, NULL::TIMESTAMP AS first_seen,
@@ -62,7 +77,7 @@ def host_status(streams: Mapping[str, str], now: datetime) -> str:
         CASE WHEN a.last_seen IS NULL THEN 'never_seen'
             WHEN {moment} - a.last_seen < INTERVAL {OK_MINUTES} MINUTE THEN 'ok'
             WHEN {moment} - a.last_seen < INTERVAL {LATE_MINUTES} MINUTE THEN 'late' ELSE 'down' END AS state,
-        b.sent, b.received, CASE WHEN b.sent IS NOT NULL THEN greatest(b.sent - b.received, 0) END AS lost
+        b.sent, b.received, b.sent - b.received AS lost
     FROM (SELECT * FROM seen UNION ALL SELECT * FROM listed) AS a
     LEFT JOIN balance AS b ON b.host = a.host AND b.process IS NOT DISTINCT FROM a.process"""
 

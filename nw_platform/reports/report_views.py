@@ -148,18 +148,47 @@ def values_by_grain(files: str) -> str:
       UNION ALL SELECT 'all', 'all', {rest} FROM {month}"""
 
 
-def summary_report(files: str, alerts: str) -> str:
-    """Adds expected hosts (`nw.hosts`: host, datacenter) and the alerts that are open now."""
-    return f"""WITH expected AS (SELECT datacenter, count(*) AS hosts FROM nw.hosts GROUP BY ALL),
+def summary_report(files: str, alerts: str, ledgers: str, minutes: str) -> str:
+    """Adds expected hosts (`nw.hosts`: host, datacenter), what was lost, and the alerts that are open now.
+
+    Args:
+        files: the stored rows.
+        alerts: all transitions.
+        ledgers: what senders say they sent, as from `live_views.ledgers`.
+        minutes: the stored rows of minute_counters.
+    """
+    return f"""WITH said AS (
+        SELECT stream, datacenter, host, process, minute, log_type, series, sum(lines) AS lines
+        FROM ({ledgers}) GROUP BY ALL),
+    counted AS (
+        SELECT stream, host, process, minute, log_type, series, sum(lines) AS lines
+        FROM ({minutes}) WHERE minute IN (SELECT minute FROM said) GROUP BY ALL),
+    balance AS (
+        SELECT strftime(s.minute, '%Y-%m-%dT%H') AS hour, s.datacenter, sum(s.lines) AS sent,
+            sum(least(s.lines, coalesce(c.lines, 0))) AS received
+        FROM said AS s LEFT JOIN counted AS c ON c.stream = s.stream AND c.host IS NOT DISTINCT FROM s.host
+            AND c.process IS NOT DISTINCT FROM s.process AND c.minute = s.minute AND c.log_type = s.log_type
+            AND c.series = s.series
+        GROUP BY ALL),
+    balances AS (
+        SELECT g.grain, CASE g.grain WHEN 'hour' THEN hour WHEN 'day' THEN left(hour, 10)
+            WHEN 'week' THEN strftime(date_trunc('week', left(hour, 10)::DATE), '%Y-%m-%d')
+            WHEN 'month' THEN left(hour, 7) || '-01' ELSE 'all' END AS period,
+            datacenter, sum(sent)::BIGINT AS sent, sum(received)::BIGINT AS received
+        FROM balance, (VALUES ('hour'), ('day'), ('week'), ('month'), ('all')) AS g(grain) GROUP BY ALL),
+    expected AS (SELECT datacenter, count(*) AS hosts FROM nw.hosts GROUP BY ALL),
     latest AS (
         SELECT key, partition, last(transition ORDER BY time) AS transition FROM ({alerts}) GROUP BY ALL),
     open_alerts AS (SELECT partition FROM latest WHERE transition <> 'resolved')
     SELECT f.grain, f.dt, f.period, f.datacenter, f.hosts_reporting,
         CASE WHEN (SELECT count(*) FROM nw.hosts) > 0 THEN coalesce(e.hosts, 0) END AS hosts_expected,
         f.log_types, f.lines, f.bytes, f.normal, f.error, f.watchdog, f.normal_spill, f.error_spill, f.watchdog_spill,
-        f.error_pct, f.spill_pct, f.late_pct, f.duplicates, NULL::BIGINT AS lost, NULL::DOUBLE AS completeness_pct,
+        f.error_pct, f.spill_pct, f.late_pct, f.duplicates, b.sent - b.received AS lost,
+        100.0::DOUBLE * b.received / b.sent AS completeness_pct,
         (SELECT count(*) FROM open_alerts AS a WHERE CASE f.grain WHEN 'all' THEN true WHEN 'hour' THEN
             a.partition = f.period WHEN 'day' THEN left(a.partition, 10) = f.period
             WHEN 'week' THEN strftime(date_trunc('week', left(a.partition, 10)::DATE), '%Y-%m-%d') = f.period
             ELSE left(a.partition, 7) = left(f.period, 7) END) AS open_alerts
-    FROM ({files}) AS f LEFT JOIN expected AS e ON e.datacenter IS NOT DISTINCT FROM f.datacenter"""
+    FROM ({files}) AS f LEFT JOIN expected AS e ON e.datacenter IS NOT DISTINCT FROM f.datacenter
+    LEFT JOIN balances AS b ON b.grain = f.grain AND b.period = f.period
+        AND b.datacenter IS NOT DISTINCT FROM f.datacenter"""

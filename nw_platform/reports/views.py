@@ -7,7 +7,7 @@ outside the lake: DuckDB is told so, and the setting is locked before a query ru
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -210,10 +210,10 @@ def _definitions(lake: Lake, settings: Settings, now: int, tables: Collection[st
         elif name == "alerts":
             yield name, _chosen(TABLES[name], alerts)
         else:
-            yield name, _report_sql(lake, name, alerts)
+            yield name, _report_sql(lake, settings, name, alerts)
 
 
-def _report_sql(lake: Lake, name: str, alerts: str) -> str:
+def _report_sql(lake: Lake, settings: Settings, name: str, alerts: str) -> str:
     files = report_files_sql(lake, TABLES[name])
     if name == "log_type_report":
         return report_views.log_type_report(files)
@@ -226,7 +226,8 @@ def _report_sql(lake: Lake, name: str, alerts: str) -> str:
     if name == "value_coverage_top":
         return report_views.value_coverage_top(files, report_files_sql(lake, INT_VALUE_COUNTS, ("month",)))
     if name == "summary_report":
-        return report_views.summary_report(files, alerts)
+        ledgers = live_views.ledgers({stream: _ledgers_sql(lake, stream) for stream in settings.streams})
+        return report_views.summary_report(files, alerts, ledgers, report_files_sql(lake, TABLES["minute_counters"]))
     return _chosen(TABLES[name], files)
 
 
@@ -241,10 +242,20 @@ def report_files_sql(lake: Lake, table: Table, grains: Collection[str] | None = 
     return reports_scan(urls, table.stored(), ("grain", "dt"))
 
 
-def _stream_sql(lake: Lake, stream: str) -> str:
-    """All columns of a stream's logs, and dt and hour."""
+def _ledgers_sql(lake: Lake, stream: str) -> str:
+    """As `_stream_sql`, of those files only that may hold a ledger."""
+
+    def may_hold(file: LakeFile) -> bool:
+        low, high = file.statistics.get("log_type", (None, None))
+        return low is None or high is None or low <= "nw.ledger" <= high
+
+    return _stream_sql(lake, stream, may_hold)
+
+
+def _stream_sql(lake: Lake, stream: str, chosen: Callable[[LakeFile], bool] = lambda _: True) -> str:
+    """All columns of a stream's logs, and dt and hour. `chosen`: of these files only."""
     snapshot = lake.logs(stream).snapshot()
-    files: list[LakeFile] = snapshot.files() if snapshot is not None else []
+    files = [file for file in snapshot.files() if chosen(file)] if snapshot is not None else []
     own = own_columns(snapshot.schema()) if snapshot is not None else {}
     return lake_scan(files, logs_columns(own), ("dt", "hour"), time="event_time")
 

@@ -105,6 +105,35 @@ def test_hosts(empty, row):
     ]  # fmt: skip
 
 
+def test_what_senders_say_they_sent_is_compared_by_minute_type_and_series(empty, row):
+    def ledger(at, *counts, **values):
+        entries = [{"type": kind, "series": "normal", "spilled": False, "lines": lines} for kind, lines in counts]
+        said = json.dumps({"minute": int(at.timestamp() * 1000), "counts": entries})
+        return row(at + timedelta(seconds=59), log_type="nw.ledger", series="watchdog", extra=said, **values)
+
+    east = {"host": "a", "process": "p", "datacenter": "east"}
+    next_day = AT + timedelta(days=1)
+    empty.write("app", [
+        *(row(AT, log_type="pay", **east) for _ in range(3)),
+        *(row(AT, log_type="view", **east) for _ in range(9)),  # more than the ledger says: hides no lost payment
+        ledger(AT, ("pay", 4), ("view", 5), **east),
+        ledger(AT, ("pay", 1), **east),  # of late records, which never came
+        *(row(next_day, log_type="pay", **east) for _ in range(2)),
+        ledger(next_day, ("pay", 2), **east),
+        row(AT, host="w", process="p", datacenter="west"),
+    ])  # fmt: skip
+    empty.build()
+    shown = "SELECT grain, period, datacenter, lost, completeness_pct AS pct FROM summary_report"
+    found = {(r["grain"], r["period"], r["datacenter"]): (r["lost"], r["pct"]) for r in empty.sql(shown)}
+    assert found["hour", "2026-03-02T10", "east"] == found["day", "2026-03-02", "east"] == (2, 80)
+    assert found["day", "2026-03-03", "east"] == (0, 100)
+    assert found["week", "2026-03-02", "east"] == found["month", "2026-03-01", "east"] == (2, pytest.approx(1000 / 12))
+    assert found["all", "all", "east"] == (2, pytest.approx(1000 / 12))
+    assert found["all", "all", "west"] == (None, None)
+    (host,) = empty.sql("SELECT sent, received, lost FROM host_status WHERE host = 'a'")
+    assert host == {"sent": 12, "received": 10, "lost": 2}
+
+
 def test_gaps_in_a_session_are_named_and_duplicates_are_no_gap(empty, row):
     seqs = [1, 2, 5, 9]
     empty.write("app", [row(AT + timedelta(seconds=s), host="a", session="x", seq=s) for s in seqs])
