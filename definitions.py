@@ -62,7 +62,7 @@ def build_definitions(settings: Settings, overrides: Mapping[str, Any] | None = 
         sensors=[
             build_arrivals(platform, partitions, tick),
             build_watchdog(platform, partitions),
-            build_reports_sensor(platform, days, reports_job),
+            build_reports_sensor(platform, days, reports_job, graph),
         ],
         resources={"platform": platform},
         loggers={"console": quiet_console},

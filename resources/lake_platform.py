@@ -32,6 +32,7 @@ from nw_platform.record.spans import Receipt
 from nw_platform.reports.build import build
 from nw_platform.reports.plan import read_manifest, read_state
 from nw_platform.reports.publish import report_path
+from nw_platform.reports.tables import REPORT_TABLES
 from nw_platform.settings import Settings
 from nw_platform.sources.contract import Problem
 from nw_platform.watchdog.declared import rules_of_all
@@ -239,6 +240,15 @@ class LakePlatform:
             if state.tokens.get(hour) != known.get(hour):
                 changed.setdefault(hour[:10], []).append(f"{hour}={state.tokens.get(hour)}")
         return {day: hashlib.sha256(" ".join(hours).encode()).hexdigest()[:16] for day, hours in changed.items()}
+
+    def built_days(self) -> dict[str, dict[str, int]]:
+        """Days that have reports."""
+        root = self._session.lake.reports_root
+        found: dict[str, dict[str, int]] = {}
+        for day in sorted({hour[:10] for hour in read_manifest(root)}):
+            counts = {name: _rows(report_path(root, name, "day", day)) for name in REPORT_TABLES}
+            found[day] = {name: count for name, count in counts.items() if count is not None}
+        return found
 
     def build(self, first: str, last: str, now: int, *, tables: Collection[str] | None = None) -> BuildOutcome:
         """Build the reports of some hours."""

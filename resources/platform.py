@@ -122,6 +122,9 @@ class Platform(Protocol):
     def changed_days(self, now: int) -> dict[str, str]:
         """Days whose reports are older than their logs, oldest first; a token of what they would be built from."""
 
+    def built_days(self) -> dict[str, dict[str, int]]:
+        """Days that have reports, oldest first, however they were built: table -> rows of the day's report."""
+
     def build(self, first: str, last: str, now: int, *, tables: Collection[str] | None = None) -> BuildOutcome:
         """Build the reports of some hours (None: all tables)."""
 

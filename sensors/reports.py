@@ -8,9 +8,12 @@ from typing import Final
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
+from assets.reporting import materialization_metadata
 from assets.reports import JOB
+from resources.dbt_graph import DbtGraph
 from resources.platform import Platform
 
+MOST_TOLD: Final = 200  # materializations an evaluation; the rest follows
 MOST_RUNS: Final = 5  # an evaluation; the rest follows, newest days first
 AGAIN_US: Final = 1_800_000_000  # a run that failed, or hours that were refused, are tried again after half an hour
 _UNFINISHED: Final = (
@@ -24,7 +27,7 @@ _FIRST, _LAST = "dagster/asset_partition_range_start", "dagster/asset_partition_
 
 
 def build_reports_sensor(
-    platform: Platform, days: dg.DailyPartitionsDefinition, job: UnresolvedAssetJobDefinition
+    platform: Platform, days: dg.DailyPartitionsDefinition, job: UnresolvedAssetJobDefinition, graph: DbtGraph
 ) -> dg.SensorDefinition:
     """The sensor. Its cursor only keeps it from launching the same work again at once: what is built says the lake."""
 
@@ -47,11 +50,35 @@ def build_reports_sensor(
         kept = {day: entry for day, entry in tried.items() if day in changed and day not in launched}
         cursor = json.dumps(kept | {day: [changed[day], now] for day in sorted(launched)})
         if not ranges:
-            return dg.SensorResult(skip_reason="no logs changed", cursor=cursor)
+            told = _tell_built(context.instance, platform, graph, days, set(changed))
+            reason = f"no logs changed; {told} reports made elsewhere were reported" if told else "no logs changed"
+            return dg.SensorResult(skip_reason=reason, cursor=cursor)
         requests = [dg.RunRequest(tags={_FIRST: first, _LAST: last}) for first, last in reversed(ranges)]
         return dg.SensorResult(run_requests=requests, cursor=cursor)
 
     return reports
+
+
+def _tell_built(
+    instance: dg.DagsterInstance,
+    platform: Platform,
+    graph: DbtGraph,
+    days: dg.DailyPartitionsDefinition,
+    changed: set[str],
+) -> int:
+    """Report days that were built outside Dagster (`nw build`, another home) and that it knows nothing of."""
+    built = {day: counts for day, counts in platform.built_days().items() if _exists(days, day)}
+    told = 0
+    for model in graph.models:
+        missing = built.keys() - instance.get_materialized_partitions(dg.AssetKey(model.key)) - changed
+        for day in sorted(missing)[: MOST_TOLD - told]:
+            rows = built[day].get(model.name)
+            metadata = materialization_metadata({} if rows is None else {"records": rows})
+            instance.report_runless_asset_event(
+                dg.AssetMaterialization(model.key, partition=day, description="built elsewhere", metadata=metadata)
+            )
+            told += 1
+    return told
 
 
 def ranges_of(days: Iterable[str]) -> Iterable[tuple[str, str]]:

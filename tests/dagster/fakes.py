@@ -56,6 +56,7 @@ class FakePlatform:
     problems: list[dict[str, object]] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
     days: dict[str, str] = field(default_factory=dict)
+    built: dict[str, dict[str, int]] = field(default_factory=dict)
     lags: dict[str, dict[str, int | float]] = field(default_factory=dict)
     calls: list[tuple[object, ...]] = field(default_factory=list)
 
@@ -118,6 +119,9 @@ class FakePlatform:
 
     def changed_days(self, now: int) -> dict[str, str]:
         return dict(self.days)
+
+    def built_days(self) -> dict[str, dict[str, int]]:
+        return dict(self.built)
 
     def build(self, first: str, last: str, now: int, *, tables: Collection[str] | None = None) -> BuildOutcome:
         self.calls.append(("build", first, last, tuple(sorted(tables or ()))))

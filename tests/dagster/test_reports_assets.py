@@ -61,6 +61,15 @@ def test_changed_days_are_built_in_runs_of_consecutive_days_newest_first(reports
     assert len(reports(done.cursor).run_requests) == 3  # a run can fail after the cursor moved
 
 
+def test_what_was_built_outside_dagster_is_reported_once(reports, instance, platform):
+    platform.built = {day: {"log_type_report": 5} for day in ("2015-05-17", "2024-03-11", "1999-01-01")}
+    assert "4 reports" in reports().skip_message  # two models, two days; the third is no partition
+    assert instance.get_materialized_partitions(TABLE) == {"2015-05-17", "2024-03-11"}
+    newest = instance.fetch_materializations(TABLE, limit=1).records[0].asset_materialization
+    assert newest.metadata["records"].value == 5
+    assert reports().skip_message == "no logs changed"
+
+
 def test_ranges():
     assert list(ranges_of([])) == []
     assert list(ranges_of(["2024-02-29", "2024-03-01", "2024-03-03"])) == [
