@@ -42,6 +42,8 @@ TYPE_NAMES: Final[Mapping[str, str]] = {
 }
 NUMERIC: Final = ("int32", "int64", "float64", "integer", "number")
 
+_JSON_TYPES: Final = ("array", "boolean", "integer", "number", "object", "string")  # in the order they are shown
+
 MAX_DEPTH: Final = 32  # of nested JSON; what lies deeper counts as one value of type object or array
 MAX_VALUE: Final = 256  # characters; of a longer value the first 220 and a hash are kept
 
@@ -116,28 +118,35 @@ def _keys(stream: StreamColumns) -> list[tuple[str, str, bool]]:
 
 
 def _typed_keys(stream: StreamColumns) -> str:
-    """All typed columns in one scan: one struct of aggregates a column, then one row a struct."""
-    structs = []
-    for name, kind, always in _keys(stream):
+    """All typed columns in one scan: one struct of aggregates a column, then one row a struct.
+
+    None of the many aggregates has a FILTER: each would make DuckDB slice the arguments of all of them.
+    """
+    texts, structs = [], []
+    for number, (name, kind, always) in enumerate(_keys(stream)):
         column, text = quoted(name), _text(quoted(name), kind)
-        blank = f"trim({column}, {_BLANKS}) = ''" if kind == "VARCHAR" else "false"
-        filled = f"{column} IS NOT NULL AND NOT ({blank})" if kind == "VARCHAR" else f"{column} IS NOT NULL"
-        numeric = TYPE_NAMES[kind] in NUMERIC
+        filled = quoted(f"nw {number}")  # its text, unless that is blank
+        blank = kind == "VARCHAR"
+        texts.append(f"CASE WHEN trim({column}, {_BLANKS}) <> '' THEN {column} END AS {filled}" if blank else
+                     f"{text} AS {filled}")  # fmt: skip
         secret = is_secret(name)
-        number = f"{column}::DOUBLE" if numeric and not secret else "NULL::DOUBLE"
-        shown = "NULL::VARCHAR" if numeric or secret else f"left({text}, {MAX_VALUE})"
-        seen = "" if always else f" FILTER ({column} IS NOT NULL)"
+        numeric = TYPE_NAMES[kind] in NUMERIC and not secret
+        shown = TYPE_NAMES[kind] not in NUMERIC and not secret
+        seen = "event_time" if always else f"CASE WHEN {column} IS NOT NULL THEN event_time END"
         structs.append(
             f"""{{'key': {literal(name)}, 'kind': {literal(TYPE_NAMES[kind])},
-            'present': count(*){seen}, 'nulls': {f"count(*) FILTER ({column} IS NULL)" if always else "0::BIGINT"},
-            'blanks': {f"count(*) FILTER ({blank})" if kind == "VARCHAR" else "0::BIGINT"},
-            'filled': count(*) FILTER ({filled}),
-            'len_min': min(length({text})) FILTER ({filled}), 'len_max': max(length({text})) FILTER ({filled}),
-            'len_sum': coalesce(sum(length({text})) FILTER ({filled}), 0)::BIGINT,
-            'number_min': min({number}), 'number_max': max({number}), 'number_sum': sum({number}),
-            'numbers': count({number}),
-            'text_min': min({shown}) FILTER ({filled}), 'text_max': max({shown}) FILTER ({filled}),
-            'first_time': min(event_time){seen}, 'last_time': max(event_time){seen}}}"""
+            'present': {"count(*)" if always else f"count({column})"},
+            'nulls': {f"count(*) - count({column})" if always else "0::BIGINT"},
+            'blanks': {f"count({column}) - count({filled})" if blank else "0::BIGINT"},
+            'len_min': min(length({filled})), 'len_max': max(length({filled})),
+            'len_sum': coalesce(sum(length({filled})), 0)::BIGINT,
+            'number_min': {f"min({column}::DOUBLE)" if numeric else "NULL::DOUBLE"},
+            'number_max': {f"max({column}::DOUBLE)" if numeric else "NULL::DOUBLE"},
+            'number_sum': {f"sum({column}::DOUBLE)" if numeric else "NULL::DOUBLE"},
+            'numbers': {f"count({column})" if numeric else "0::BIGINT"},
+            'text_min': {f"min(left({filled}, {MAX_VALUE}))" if shown else "NULL::VARCHAR"},
+            'text_max': {f"max(left({filled}, {MAX_VALUE}))" if shown else "NULL::VARCHAR"},
+            'first_time': min({seen}), 'last_time': max({seen})}}"""
         )
     return f"""SELECT {_GROUP}, {literal(stream.stream)} AS stream, host, k.key AS key,
         CASE WHEN k.present > k.nulls THEN [k.kind] ELSE []::VARCHAR[] END AS types,
@@ -146,7 +155,8 @@ def _typed_keys(stream: StreamColumns) -> str:
         k.numbers AS numbers, k.text_min AS text_min, k.text_max AS text_max,
         k.first_time AS first_time, k.last_time AS last_time
     FROM (SELECT {_GROUP}, host, unnest([{", ".join(structs)}]) AS k
-        FROM {stream.relation} WHERE reject_reason IS NULL GROUP BY {_GROUP}, host)
+        FROM (SELECT *, {", ".join(texts)} FROM {stream.relation} WHERE reject_reason IS NULL)
+        GROUP BY {_GROUP}, host)
     WHERE k.present > 0"""
 
 
@@ -201,28 +211,29 @@ def _hidden_sql() -> str:
 
 def _json_keys(stream: StreamColumns) -> str:
     """A record counts once a key, also if an array repeats it: null only if it is null everywhere in the record."""
-    blank = f"trim(text, {_BLANKS}) = ''"
-    numeric = f"type IN ('integer', 'number') AND NOT {_hidden_sql()}"
-    number = "TRY_CAST(text AS DOUBLE)"  # computed for every row, also where the filter leaves it out
+    names = ", ".join(literal(name) for name in _JSON_TYPES)
     return f"""SELECT {_GROUP}, {literal(stream.stream)} AS stream, host, key,
-        list_sort(list_distinct(flatten(list(types)))) AS types, count(*) AS present,
-        count(*) FILTER (empty = 'null') AS nulls, count(*) FILTER (empty = 'blank') AS blanks,
+        list_filter([{names}], lambda name, i: (bit_or(kinds) >> (i - 1)) & 1 = 1) AS types, count(*) AS present,
+        count(CASE WHEN kinds = 0 THEN 1 END) AS nulls, count(CASE WHEN kinds > 0 AND leaves = 0 THEN 1 END) AS blanks,
         min(len_min) AS len_min, max(len_max) AS len_max, sum(len_sum)::BIGINT AS len_sum,
-        min(number_min) AS number_min, max(number_max) AS number_max, sum(number_sum) AS number_sum,
-        sum(numbers)::BIGINT AS numbers, min(text_min) AS text_min, max(text_max) AS text_max,
+        CASE WHEN NOT {_hidden_sql()} THEN min(number_min) END AS number_min,
+        CASE WHEN NOT {_hidden_sql()} THEN max(number_max) END AS number_max,
+        CASE WHEN NOT {_hidden_sql()} THEN sum(number_sum) END AS number_sum,
+        CASE WHEN {_hidden_sql()} THEN 0 ELSE sum(numbers)::BIGINT END AS numbers,
+        CASE WHEN NOT {_hidden_sql()} THEN min(text_min) END AS text_min,
+        CASE WHEN NOT {_hidden_sql()} THEN max(text_max) END AS text_max,
         min(event_time) AS first_time, max(event_time) AS last_time
-    FROM (SELECT record, {_GROUP}, host, key, min(event_time) AS event_time,
-            coalesce(list(DISTINCT type) FILTER (type <> 'null'), []) AS types,
-            CASE WHEN bool_and(type = 'null') THEN 'null' WHEN bool_and(type = 'null' OR {blank}) THEN 'blank' END
-                AS empty,
-            min(length(text)) FILTER (type <> 'null' AND NOT ({blank})) AS len_min,
-            max(length(text)) FILTER (type <> 'null' AND NOT ({blank})) AS len_max,
-            coalesce(sum(length(text)) FILTER (type <> 'null' AND NOT ({blank})), 0) AS len_sum,
-            min({number}) FILTER ({numeric}) AS number_min, max({number}) FILTER ({numeric}) AS number_max,
-            sum({number}) FILTER ({numeric}) AS number_sum, count({number}) FILTER ({numeric}) AS numbers,
-            min(left(text, {MAX_VALUE})) FILTER (type = 'string' AND NOT ({blank}) AND NOT {_hidden_sql()}) AS text_min,
-            max(left(text, {MAX_VALUE})) FILTER (type = 'string' AND NOT ({blank}) AND NOT {_hidden_sql()}) AS text_max
-        FROM {_flat(stream)} GROUP BY record, {_GROUP}, host, key)
+    FROM (SELECT record, {_GROUP}, host, key, min(event_time) AS event_time, bit_or(kind) AS kinds,
+            count(filled) AS leaves, min(length(filled)) AS len_min, max(length(filled)) AS len_max,
+            coalesce(sum(length(filled)), 0) AS len_sum,
+            min(number) AS number_min, max(number) AS number_max, sum(number) AS number_sum, count(number) AS numbers,
+            min(string) AS text_min, max(string) AS text_max
+        FROM (SELECT *, CASE WHEN kind > 0 AND trim(text, {_BLANKS}) <> '' THEN text END AS filled,
+                CASE WHEN type IN ('integer', 'number') THEN TRY_CAST(text AS DOUBLE) END AS number,
+                CASE WHEN type = 'string' THEN left(filled, {MAX_VALUE}) END AS string
+            FROM (SELECT *, CASE WHEN type = 'null' THEN 0 ELSE 1 << (list_position([{names}], type) - 1) END AS kind
+                FROM {_flat(stream)}))
+        GROUP BY record, {_GROUP}, host, key)
     GROUP BY {_GROUP}, host, key"""
 
 
@@ -232,8 +243,10 @@ def _json_values(stream: StreamColumns) -> str:
         f"CASE WHEN {_hidden_sql()} THEN 'sha256:' || left(sha256(text), 16) "
         f"WHEN length(text) <= {MAX_VALUE} THEN text ELSE left(text, 220) || '#' || md5(text) END"
     )
-    return f"""SELECT {_GROUP}, {literal(stream.stream)} AS stream, key, {shown} AS value, count(*) AS count,
-        min(event_time) AS first_time
-    FROM (SELECT DISTINCT record, {_GROUP}, event_time, key, text FROM {_flat(stream)}
-        WHERE type <> 'null' AND trim(text, {_BLANKS}) <> '')
+    return f"""SELECT {_GROUP}, {literal(stream.stream)} AS stream, key, {shown} AS value, sum(count)::BIGINT AS count,
+        min(first_time) AS first_time
+    FROM (SELECT {_GROUP}, key, text, count(*) AS count, min(event_time) AS first_time
+        FROM (SELECT DISTINCT record, {_GROUP}, event_time, key, text FROM {_flat(stream)}
+            WHERE type <> 'null' AND trim(text, {_BLANKS}) <> '')
+        GROUP BY ALL)
     GROUP BY ALL"""

@@ -30,19 +30,31 @@ placed as (
              when place <= {{ var('top_values') }} then 1.0
              else 9223372036854775807.0 / sample_limit end as weight,
         sample_limit is null or (md5_number_upper(value) >> 1)::bigint < sample_limit as in_sample
-    from (select *, case when sample_limit is null then 0
-        else row_number() over (partition by {{ of_key }} order by count desc, value) end as place from merged)
+    from (
+        select *, 0 as place from merged where sample_limit is null
+        union all
+        select *, row_number() over (partition by {{ of_key }} order by count desc, value) as place
+        from merged where sample_limit is not null
+    )
+),
+
+-- many values have the same count: what is summed in a fixed order is then little
+counts as (
+    select
+        {{ of_key }}, sample_limit, weight, count, count(*) as many, count(*) filter (in_sample) as sampled
+    from placed
+    group by all
 ),
 
 value_stats as (
     select
         {{ of_key }},
         bool_and(sample_limit is null) as distinct_is_exact,
-        sum(count)::bigint as counted,
-        count(*) filter (in_sample) as sampled,
+        sum(count * many)::bigint as counted,
+        sum(sampled)::bigint as sampled,
         min(sample_limit) as sample_limit,
-        sum(weight * count * log2(count) order by count, value) as count_logs
-    from placed
+        sum(many * weight * count * log2(count) order by count, weight, many) as count_logs
+    from counts
     group by all
 ),
 
