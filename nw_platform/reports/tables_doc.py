@@ -32,6 +32,8 @@ again from the values, never summed. Percentages are null on a zero denominator.
   it everything is computed again, and files whose rows come out the same stay as they are.
 - **After retention.** Reports outlive logs. An hour older than a stream's `retention: {logs: ...}` is not built again
   (its rows would be gone): its files stay, and longer periods go on being merged from them.
+- **A stream taken out of the configuration** is in no report any more once its hours are built again, which the next
+  build does. Its logs stay in the lake: declared again, it is back with the build after that.
 - **Keys.** A stream's own columns; the envelope's host, ip, process, pid, severity and message where a record has them;
   and the leaves of `extra`: `a.b`, arrays `a[].b`. A record counts once a key. In a format other than json every own
   column is in every record that parsed. Values of keys whose names look secret (password, token, authorization,
