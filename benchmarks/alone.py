@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from nw_platform.cli.allocation import keep_memory
+
 _ROOT = Path(__file__).parent.parent
 
 
@@ -41,6 +43,7 @@ def run_alone(function: str, **arguments: Any) -> Taken:  # noqa: ANN401  (whate
 
 def _main(function: str, arguments: str) -> None:
     module, _, name = function.partition(":")
+    keep_memory()  # as the command line does
     call = getattr(importlib.import_module(module), name)
     given = json.loads(arguments)
     started, cpu = time.perf_counter(), time.process_time()

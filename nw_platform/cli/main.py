@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Iterable, Sequence
 from typing import Final, NoReturn, Protocol, cast
 
+from nw_platform.cli.allocation import keep_memory
 from nw_platform.cli.output import Output
 from nw_platform.errors import ConfigError, NeverwinterError, UsageError
 
@@ -132,6 +133,7 @@ def load_command(name: str) -> Command:
 
 
 def _run(arguments: list[str], out: Output) -> int:
+    keep_memory()
     name = next((word for word in _without_global_values(arguments) if not word.startswith("-")), None)
     if name is not None and name not in COMMANDS:
         raise UsageError(f"there is no command {name!r}{_nearest(name, COMMANDS)}; see `nw --help`")

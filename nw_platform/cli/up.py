@@ -25,6 +25,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from nw_platform.cli import allocation
 from nw_platform.cli.dagster_home import POSTGRES_VARIABLE, locked, postgres_url, prepare_home, socket_path
 from nw_platform.cli.output import Output, clock
 from nw_platform.errors import NeverwinterError, UsageError
@@ -249,6 +250,7 @@ def _environment(settings: Settings, home: Path) -> dict[str, str]:
     path = os.pathsep.join(filter(None, [str(_code_root()), os.environ.get("PYTHONPATH", "")]))
     postgres = os.environ.get(POSTGRES_VARIABLE)
     return {
+        **allocation.environment(),  # the processes of runs are started by these
         **os.environ,
         **({POSTGRES_VARIABLE: postgres_url(postgres)} if postgres else {}),
         "DAGSTER_HOME": str(home),

@@ -65,6 +65,6 @@ def scan(files: Sequence[LakeFile], schema: pa.Schema, *, partitions: Sequence[s
         for f in schema
     )
     # An explicit schema: no other file's footer is opened to find out what columns there are.
-    present = f"read_parquet([{urls}], schema = MAP {{{fields}}}, filename = true)"
-    hive = [f"regexp_extract(filename, '/{name}=([^/]*)/', 1) AS {quoted(name)}" for name in partitions]
+    present = f"read_parquet([{urls}], schema = MAP {{{fields}}}, filename = '__file')"
+    hive = [f"regexp_extract(__file, '.*/{name}=([^/]*)/', 1) AS {quoted(name)}" for name in partitions]
     return f"SELECT {', '.join([*columns, *hive])} FROM {present}"

@@ -43,7 +43,9 @@ def read_plainly(line: str) -> dict | None:
     method, path, protocol = match["request"].split(" ")
     return {
         **{key: found[key] for key in ("remote_host", "ident", "remote_user", "referrer", "user_agent")},
-        "method": method, "path": path, "protocol": protocol,
+        "method": method,
+        "path": path,
+        "protocol": protocol,
         **{key: None if found[key] is None else int(found[key]) for key in ("status", "bytes_sent")},
         "event_time": datetime.strptime(found["time"], "%d/%b/%Y:%H:%M:%S %z"),
     }
