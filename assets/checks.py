@@ -7,7 +7,7 @@ builder itself, so that the command line, a backfill and a tick are gated alike.
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import dagster as dg
 
@@ -19,6 +19,9 @@ from nw_platform.watchdog.declared import CHECKS, CheckInfo, checks_of, rules_of
 from nw_platform.watchdog.findings import Finding, changes, remember, rollup
 from resources.platform import LAYERS, Platform
 from resources.reported import Reported
+
+# After so long the rest waits for the next look: Dagster ends a sensor's look at 60 s, and a new home has all to hear.
+MOST_TIME_US: Final = 25_000_000
 
 
 def declared_checks(stream: StreamDecl) -> dict[str, CheckInfo]:
@@ -62,7 +65,7 @@ def evaluate(
             evaluated", so what fails is said again, and everything of an hour that is new or closed; what passes in
             the open hour, which changes each minute, is not.
     """
-    written = 0
+    written, complete = 0, True
     fresh: dict[tuple[str, str | None], bool] = {(hour.asset, hour.hour): hour.first for hour in told}
     name = reported.viewer(viewer)
     found = platform.findings(name, now, reported.last_tick())
@@ -75,13 +78,19 @@ def evaluate(
             for f in rolled
             if (f.key in changed or _is_outdated(f, fresh, now)) and _is_shown(f, platform, partitions, now)
         ]
+        late = set()
         for finding in worth:
-            log(evaluation(finding))
-        new = remember(state, rolled, now)
+            if platform.clock() - now > MOST_TIME_US:
+                late.add(finding.key)
+            else:
+                log(evaluation(finding))
+                written += 1
+        new = remember(state, [f for f in rolled if f.key not in late], now)
         if new != state:
             reported.save_checks(stream, new)
-        written += len(worth)
-    platform.seen(name)
+        complete &= not late
+    if complete:
+        platform.seen(name)
     return written
 
 

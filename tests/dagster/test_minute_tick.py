@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import dagster as dg
 import pytest
 from dagster import AssetCheckKey, AssetKey, DagsterRunStatus
@@ -293,3 +295,17 @@ def test_an_hour_materialized_for_the_first_time_is_judged_after_that(definition
     platform.waiting = [("web", "2024-03-12T05", "2024-03-12T05", 1)]
     tick()
     assert evaluations(instance, "volume") == [("2024-03-12T05", True)] * 2
+
+
+def test_a_look_that_takes_too_long_leaves_the_rest_to_the_next_one(definitions, instance, platform, monkeypatch):
+    platform.found = [finding(partition=f"2024-03-12T0{hour}") for hour in range(6)]
+    watchdog = definitions.get_sensor_def("watchdog")
+    start = platform.now
+    for _ in range(4):
+        context = dg.build_sensor_context(instance=instance, definitions=definitions, sensor_name="watchdog")
+        looks = itertools.count()
+        monkeypatch.setattr(platform, "clock", lambda looks=looks: start + next(looks) * 10_000_000)  # ten seconds each
+        said = watchdog.evaluate_tick(context).skip_message
+        assert "2 evaluations" in said or "no change" in said
+    assert {hour for hour, _ in evaluations(instance, "volume")} == {f"2024-03-12T0{hour}" for hour in range(6)}
+    assert [name for name, *_ in platform.calls].count("seen") == 2  # the third look was the first to say it all
