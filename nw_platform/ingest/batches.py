@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from nw_platform.record.spans import Receipt, Span
@@ -62,9 +62,3 @@ def current_batches(receipts: Iterable[Receipt]) -> list[CurrentBatch]:
         if (lane, sequence) in originals
     ]
     return sorted(found, key=lambda batch: batch.order)
-
-
-def touching(batches: Sequence[CurrentBatch], hours: Iterable[str]) -> list[CurrentBatch]:
-    """Those with records in any of these event hours."""
-    wanted = set(hours)
-    return [batch for batch in batches if wanted & batch.event_hours.keys()]

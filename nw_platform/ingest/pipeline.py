@@ -112,7 +112,7 @@ class Pipeline:
         """Read a planned batch and put it into raw and logs. None: nothing of it could be read.
 
         Raises:
-            CommitConflictError: another run won this batch; `recovered` is False then.
+            CommitConflictError: another run won this batch; `stale` is True then.
         """
         started = time.perf_counter()
         last = self._last
