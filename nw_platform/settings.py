@@ -205,7 +205,9 @@ def _stream_problems(stream: StreamEntry, sources: Mapping[str, SourceEntry], ba
         found.append(ConfigProblem((), f"`path` is missing: a glob of the files to read from {where}"))
     if kind == "kafka" and stream.topic is None:
         found.append(ConfigProblem((), f"`topic` is missing: what to read from {where}"))
-    if kind != "kafka" and stream.lanes > 1:
+    if kind == "landing" and "start" in stream.model_fields_set:
+        found.append(ConfigProblem(("start",), f"a start, but {where} is read from its beginning; allowed with kafka"))
+    if kind == "landing" and stream.lanes > 1:
         found.append(ConfigProblem(("lanes",), f"found {stream.lanes}; allowed: 1 for {where}"))
     if stream.path is not None and kind == "landing":
         found += _path_problems(stream.path, stream.source, base)
@@ -285,6 +287,7 @@ def _resolve_stream(name: str, entry: StreamEntry, sources: Mapping[str, SourceD
         source=source,
         path=path,
         topics=entry.topic or (),
+        start=entry.start,
         format=entry.format,
         event_time=_event_time(entry.event_time),
         columns=dict(entry.columns),

@@ -1,7 +1,8 @@
 """The seam between ingestion and anything that records can be read from.
 
 How ingestion uses a source, per stream and lane:
-    1. `genesis(now)` once, before anything is read: the lane's start positions. They go into the first receipt.
+    1. `genesis(now, before)` once, before anything is read: the lane's start positions. They go into the first receipt.
+       `before`: where the lanes of the epoch before stopped, if the number of lanes has changed; this lane takes its part.
     2. `restore(receipts)` once per process: all receipts of the lane so far, oldest first; later ones by `advance`.
        Positions are a fold over receipts; whatever else a source remembers is a hint that it can rebuild.
     3. `plan(now, budget)`: the spans of the next batch, nothing read yet. Empty when nothing is new.
@@ -54,6 +55,8 @@ class Plan:
     # Microseconds since the epoch: the source's time of the oldest record in `spans`; None: none, or it cannot say.
     oldest: int | None = None
     waiting: int | None = None  # records that are ready, also beyond this batch; None: the source cannot say
+    # Microseconds since the epoch: when the source's own retention deletes the first of them; None: never, or unknown.
+    expires_at: int | None = None
 
 
 @dataclass(slots=True)
@@ -74,10 +77,14 @@ class SpanReader:
 
 
 class Source(Protocol):
-    """One stream's view of one source."""
+    """One lane of one stream's view of one source."""
 
-    def genesis(self, now: int) -> dict[str, Any]:
-        """The positions a new lane starts from (JSON values)."""
+    def genesis(self, now: int, before: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
+        """The positions a new lane starts from (JSON values); `before`: positions of all lanes that it follows on.
+
+        Raises:
+            SourceError: the source cannot be reached.
+        """
 
     def restore(self, receipts: Sequence[Receipt]) -> None:
         """Fold the lane's receipts, oldest first, into positions. Replaces whatever was known."""

@@ -108,16 +108,21 @@ def memory_log(name: str) -> MemoryLog:
 class MemorySource:
     """One topic of a memory log. Positions: `{incarnation: {partition: next offset}}`."""
 
-    def __init__(self, log: MemoryLog, topic: str) -> None:
+    def __init__(self, log: MemoryLog, topic: str, lane: tuple[int, int] = (0, 1)) -> None:
         self._log = log
         self._topic = topic
+        self._lane, self._lanes = lane
         self._positions: dict[str, dict[str, int]] = {}
 
-    def genesis(self, now: int) -> dict[str, Any]:
-        """The first offsets that are still there."""
+    def genesis(self, now: int, before: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
+        """The first offsets that are still there, or those that the lanes before were at."""
         del now
-        incarnation, partitions = self._log.partitions(self._topic)
-        return {incarnation: {str(n): p.first for n, p in sorted(partitions.items())}} if incarnation else {}
+        incarnation, partitions = self._mine()
+        at = {n: p.first for n, p in sorted(partitions.items())}
+        if before:
+            known = {int(n): offset for positions in before for n, offset in positions.get(incarnation, {}).items()}
+            at = {n: known[n] for n in at if n in known}
+        return {incarnation: {str(n): offset for n, offset in at.items()}} if incarnation else {}
 
     def restore(self, receipts: Sequence[Receipt]) -> None:
         """See Source."""
@@ -133,7 +138,7 @@ class MemorySource:
     def plan(self, now: int, budget: Budget) -> Plan:
         """See Source."""
         del now
-        incarnation, partitions = self._log.partitions(self._topic)
+        incarnation, partitions = self._mine()
         known = self._positions.get(incarnation, {})
         spans: list[Span] = []
         problems: list[Problem] = []
@@ -157,7 +162,7 @@ class MemorySource:
                 first = partition.records[start - partition.first].time
                 oldest = first if oldest is None else min(oldest, first)
             if end > start and len(spans) < budget.spans:
-                spans.append(Span(self._topic, number, start, end, incarnation))
+                spans.append(Span(self._topic, number, start, end, f"{incarnation}.{number}"))
         return Plan(tuple(spans), tuple(problems), more, oldest=oldest, waiting=waiting)
 
     def read(self, span: Span, make_framer: Callable[[str | None, int], Any]) -> SpanReader:
@@ -165,7 +170,11 @@ class MemorySource:
         del make_framer
         incarnation, partitions = self._log.partitions(span.source)
         partition = partitions.get(span.partition, _Partition())
-        if incarnation != span.incarnation or span.start < partition.first or span.end > partition.end:
+        if (
+            span.incarnation != f"{incarnation}.{span.partition}"
+            or span.start < partition.first
+            or span.end > partition.end
+        ):
             raise SourceError(f"{span.source}/{span.partition}: offsets {span.start} to {span.end} are gone")
         found = partition.records[span.start - partition.first : span.end - partition.first]
         reader = SpanReader(iter(()), span)
@@ -176,11 +185,15 @@ class MemorySource:
         """See Source."""
         positions = {topic: dict(offsets) for topic, offsets in self._positions.items()}
         for span in spans:
-            positions.setdefault(span.incarnation, {})[str(span.partition)] = span.end
+            positions.setdefault(span.incarnation.partition(".")[0], {})[str(span.partition)] = span.end
         return positions
 
     def close(self) -> None:
         """See Source."""
+
+    def _mine(self) -> tuple[str, dict[int, _Partition]]:
+        incarnation, partitions = self._log.partitions(self._topic)
+        return incarnation, {n: p for n, p in partitions.items() if n % self._lanes == self._lane}
 
 
 def _batches(reader: SpanReader, records: Sequence[_Record]) -> Iterator[pa.RecordBatch]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from nw_platform.sources.landing import LandingSource
 from nw_platform.sources.memory import MemorySource, memory_log
 
 KINDS = ("landing", "memory")
+WHOLE = (0, 1)  # the only lane of one
 
 
 def open_source(
@@ -19,18 +20,24 @@ def open_source(
     *,
     url: str | None = None,
     path: str | None = None,
-    topic: str | None = None,
+    bootstrap: str | None = None,
+    topics: Sequence[str] = (),
+    start: str | int = "earliest",
+    lane: tuple[int, int] = WHOLE,
     growing: bool = False,
     cache: Path | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Source:
-    """One stream's view of a source. Opens no connection yet.
+    """One lane of one stream's view of a source. Opens no connection yet.
 
     Args:
         kind: one of KINDS.
         url: where the source is; landing: None means local files named by absolute paths; memory: the log's name.
         path: landing: the glob.
-        topic: memory: the topic.
+        bootstrap: kafka: the brokers.
+        topics: kafka: names, or one ^regular expression each; memory: the topic.
+        start: kafka: where the first lanes of the stream begin: earliest, latest, or microseconds since the epoch.
+        lane: (i, n): of the partitions p those with p mod n = i.
         growing: landing: files may still be written to.
         cache: a hint file of this stream's own, or None.
         options: of the source's client.
@@ -43,5 +50,5 @@ def open_source(
             raise ConfigError('a stream of a landing source needs a path, as in: path: "access/*.log*"')
         return LandingSource(url=url, path=path, growing=growing, cache=cache, options=options)
     if kind == "memory":
-        return MemorySource(memory_log(url or ""), topic or path or "")
+        return MemorySource(memory_log(url or ""), topics[0] if topics else path or "", lane)
     raise ConfigError(f"there is no source of kind {kind!r}; known: {', '.join(KINDS)}")

@@ -22,7 +22,8 @@ class StreamDecl:
     name: str
     source: SourceDecl = LOCAL
     path: str | None = None  # files: a glob below the source's url; an absolute path if the source is LOCAL
-    topics: tuple[str, ...] = ()  # kafka
+    topics: tuple[str, ...] = ()  # kafka: names or ^regular expressions
+    start: str | int = "earliest"  # kafka: where it begins; earliest, latest, or microseconds since the epoch
     format: str = "auto"  # "auto": not known before a sample was seen, see streams/sniffing.py
     event_time: EventTime | None = None
     columns: Mapping[str, str] = field(default_factory=dict)

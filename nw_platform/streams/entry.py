@@ -17,6 +17,7 @@ from nw_platform.streams.fields import (
     Layout,
     OneCharacter,
     Regex,
+    Start,
     Topics,
     Zone,
 )
@@ -96,6 +97,10 @@ class StreamEntry(Part):
     path: Text | None = Field(default=None, description="Files: a glob below the source's url; ** is any depth.")
     topic: Topics | None = Field(
         default=None, description="kafka: a topic, a list of topics, or a ^regular expression."
+    )
+    start: Start = Field(
+        default="earliest",
+        description="kafka: where a new stream begins: earliest, latest, or a time like 2026-11-22T05:00Z.",
     )
     format: FormatName = Field(default="auto", description="The format; auto: found out from the first lines.")
     encoding: Encoding = Field(default="utf-8", description="The text encoding.")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import re
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Annotated, Final, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
+from nw_platform.record.hours import to_us
 from nw_platform.record.names import ENVELOPE_COLUMNS, FILLABLE_COLUMNS, RESERVED_COLUMNS
 from nw_platform.streams.quantities import refusal
 from nw_platform.streams.strict import Text
@@ -17,6 +19,7 @@ from nw_platform.streams.strict import Text
 ColumnType = Literal["string", "int32", "int64", "float64", "bool", "timestamp", "date"]
 
 _FILLABLE_TYPES: Final = dict.fromkeys(FILLABLE_COLUMNS, "string") | {"pid": "int32", "seq": "int64"}
+_TIME: Final = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}.*)?\Z")
 _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
 FIRST_YEAR: Final = 1970
 LAST_YEAR: Final = 2261
@@ -63,6 +66,17 @@ def _day(value: object) -> object:
     return day
 
 
+def _start(value: object) -> object:
+    """`earliest`, `latest`, or microseconds since the epoch; a time without a zone is UTC."""
+    if value in {"earliest", "latest"}:
+        return value
+    if isinstance(value, str) and _TIME.match(value):
+        with contextlib.suppress(ValueError):
+            time = datetime.fromisoformat(value)
+            return to_us(time if time.tzinfo else time.replace(tzinfo=UTC))
+    raise refusal("earliest, latest, or a time like 2026-11-22T05:00Z")
+
+
 def _topics(value: object) -> object:
     """A topic, a list of topics or one ^regex, as a tuple."""
     topics = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else ()
@@ -107,5 +121,10 @@ Topics = Annotated[
             "x-type": "text or list of text",
         }
     ),
+]
+Start = Annotated[
+    str | int,
+    BeforeValidator(_start),
+    WithJsonSchema({"type": "string", "x-type": "earliest, latest or a time"}),
 ]
 Columns = Annotated[dict[Text, ColumnType], AfterValidator(_columns)]

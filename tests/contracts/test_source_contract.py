@@ -25,7 +25,7 @@ class Topic:
         self.log = memory_log(self.name)
 
     def open(self):
-        return open_source("memory", url=self.name, topic="t")
+        return open_source("memory", url=self.name, topics=["t"])
 
     def append(self, values: list[bytes]) -> None:
         self.log.append("t", values)

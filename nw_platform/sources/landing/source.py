@@ -58,9 +58,9 @@ class LandingSource:
         self._failed: dict[str, Stamp] = {}
         self._searched: tuple[Listing, dict[str, list[str]]] | None = None
 
-    def genesis(self, now: int) -> dict[str, Any]:
+    def genesis(self, now: int, before: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
         """Nothing was read yet."""
-        del now
+        del now, before
         return Ledger().positions()
 
     def restore(self, receipts: Sequence[Receipt]) -> None:
