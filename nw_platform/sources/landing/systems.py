@@ -12,6 +12,7 @@ import fsspec
 from nw_platform.errors import ConfigError, SourceError
 from nw_platform.sources.landing.files import Files, reason_of
 from nw_platform.sources.landing.local import LocalFiles
+from nw_platform.sources.landing.native import hdfs_files
 from nw_platform.sources.landing.remote import RemoteFiles
 
 
@@ -28,6 +29,12 @@ def open_files(url: str | None, options: Mapping[str, Any]) -> Files:
         return LocalFiles(unquote(parts.path))
     if "://" not in url and "::" not in url:
         return LocalFiles(os.path.abspath(url))  # noqa: PTH100  (a path is text here, also on other file systems)
+    if parts.scheme in {"webhdfs", "swebhdfs"}:
+        from nw_platform.sources.landing.webhdfs import webhdfs_files  # noqa: PLC0415  (an HTTP client: half a second)
+
+        return webhdfs_files(url, options)
+    if parts.scheme in {"hdfs", "viewfs"}:
+        return hdfs_files(url, options)
     try:
         system, root = fsspec.core.url_to_fs(url, use_listings_cache=False, **options)
     except (ValueError, ImportError) as error:
