@@ -10,6 +10,7 @@ from typing import Final
 import duckdb
 import pyarrow as pa
 
+from nw_platform.lake.remote import register
 from nw_platform.lake.tables import LakeFile
 
 _TYPES: Final = {
@@ -20,7 +21,10 @@ _TYPES: Final = {
 
 
 def connect(*, threads: int = 2, memory: str = "768MB", spill: Path | None = None) -> duckdb.DuckDBPyConnection:
-    """A connection that keeps nothing, downloads nothing and spills to `spill` (default: the temporary folder)."""
+    """A connection that keeps nothing, downloads nothing and spills to `spill` (default: the temporary folder).
+
+    It reads local files and those of the remote lakes that this process has opened.
+    """
     connection = duckdb.connect(
         config={
             "threads": threads,
@@ -31,6 +35,7 @@ def connect(*, threads: int = 2, memory: str = "768MB", spill: Path | None = Non
         }
     )
     connection.execute("SET TimeZone = 'UTC'")
+    register(connection)
     return connection
 
 

@@ -89,7 +89,7 @@ class ReceiptLog(Sequence[Receipt]):
     """A lane's receipts as of one snapshot, oldest first; read from storage only as far as they are looked at."""
 
     def __init__(self, lake: Lake, snapshot: Snapshot | None, stream: str, lane: str) -> None:
-        self._lake, self._stream, self._lane = lake, stream, lane
+        self._lake, self._stream, self.lane = lake, stream, lane
         files = snapshot.files(stream=[stream]) if snapshot else []
         mine = [
             f for f in files if "lane" not in f.statistics or f.statistics["lane"][0] <= lane <= f.statistics["lane"][1]
@@ -114,7 +114,7 @@ class ReceiptLog(Sequence[Receipt]):
         at = index + self._length if index < 0 else index
         for receipt in self._read(at, at):
             return receipt
-        raise IndexError(f"no receipt {index} of lane {self._lane} of stream {self._stream}")
+        raise IndexError(f"no receipt {index} of lane {self.lane} of stream {self._stream}")
 
     def __iter__(self) -> Iterator[Receipt]:
         yield from self._read(0, self._length)
@@ -122,7 +122,7 @@ class ReceiptLog(Sequence[Receipt]):
     def _read(self, low: int, high: int) -> list[Receipt]:
         files = [f for f in self._files if _first_sequence(f) <= high and _last_sequence(f) >= low]
         sequence = pc.field("sequence")
-        wanted = (pc.field("lane") == self._lane) & (sequence >= low) & (sequence <= high)
+        wanted = (pc.field("lane") == self.lane) & (sequence >= low) & (sequence <= high)
         found = read_receipt_files(self._lake, files, self._stream, wanted=wanted)
         return sorted(found, key=lambda receipt: receipt.sequence)
 

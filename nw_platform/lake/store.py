@@ -14,7 +14,8 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from nw_platform.lake.native import native_files
+from nw_platform.lake.native import native_files, patience_of
+from nw_platform.lake.remote import know
 from nw_platform.lake.tables import LakeTable, local_path
 from nw_platform.record.envelope import ENVELOPE_FIELDS, PARTITION_COLUMNS, RAW_SCHEMA, TIMESTAMP, logs_schema
 
@@ -77,6 +78,9 @@ class Lake:
         self.work = work
         self._options = dict(storage_options or {})
         self._files: pafs.FileSystem | None = None
+        self._patience = patience_of(self.url)
+        if local_path(url) is None:
+            know(self.url, self._options)
 
     @property
     def files(self) -> pafs.FileSystem:
@@ -119,4 +123,5 @@ class Lake:
     ) -> LakeTable:
         """`durable`: on local disk, sync each file before it is committed; what can be computed again goes without."""
         root = self.url if self.local_root is not None and durable else None
-        return LakeTable(f"{self.url}/{path}", lambda: self.files, path, schema, partition_by, self._options, root)
+        url = f"{self.url}/{path}"
+        return LakeTable(url, lambda: self.files, path, schema, partition_by, self._options, root, self._patience)

@@ -14,7 +14,7 @@ import urllib.parse
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,12 +23,18 @@ from deltalake import CommitProperties, DeltaTable, Field, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 
+from nw_platform.deadlines import Patience
 from nw_platform.errors import CommitConflictError, LakeError, SchemaConflictError
+from nw_platform.lake.native import DATA_S, line_of
 from nw_platform.lake.parquet import FileWriter, WrittenFile
+
+Result = TypeVar("Result")
 
 RECEIPT_KEY: Final = "neverwinter.receipt"
 # How deltalake words a failure of the storage during a commit: the commit may have been made, its files are to stay.
 _UNKNOWN: Final = ("Log storage error", "Transaction failed", "Error serializing commit log")
+LOAD_S: Final = 15.0  # a table's log may be long, but a tick must not wait for a dead server
+VACUUM_S: Final = 1800.0  # looks at every folder
 _CONFIGURATION: Final = {"delta.logRetentionDuration": "interval 2 days", "delta.checkpointInterval": "50"}
 
 
@@ -78,7 +84,7 @@ class Snapshot:
 
     def transaction(self, app: str) -> int:
         """The version of an application transaction as of this snapshot; -1 if there never was one."""
-        version = self._handle.transaction_version(app)
+        version = self._table.stored("read", lambda: self._handle.transaction_version(app))
         return -1 if version is None else int(version)
 
     def schema(self) -> pa.Schema:
@@ -114,7 +120,7 @@ class Snapshot:
 
     def history(self, limit: int | None = None) -> list[dict[str, Any]]:
         """Commits, newest first, as far back as the log goes (two days)."""
-        return list(self._handle.history(limit))
+        return list(self._table.stored("read", lambda: self._handle.history(limit)))
 
     def commit(
         self,
@@ -166,22 +172,24 @@ class Snapshot:
             app_transactions=[Transaction(app, version) for app, version in transactions.items()],
         )
         try:
-            self._handle.create_write_transaction(
-                actions,
-                "append",
-                self._handle.schema(),
-                partition_by=list(self._table.partition_by),
-                commit_properties=properties,
+            self._table.patiently(
+                lambda: self._handle.create_write_transaction(
+                    actions,
+                    "append",
+                    self._handle.schema(),
+                    partition_by=list(self._table.partition_by),
+                    commit_properties=properties,
+                )
             )
         except (DeltaError, OSError) as error:
             if isinstance(error, CommitFailedError) and not any(text in str(error) for text in _UNKNOWN):
                 raise CommitConflictError(
-                    f"another run committed to {self._table.url} first ({_line(error)})"
+                    f"another run committed to {self._table.url} first ({line_of(error)})"
                 ) from error
-            raise LakeError(f"cannot commit to {self._table.url}: {_line(error)}") from error
+            raise LakeError(f"cannot commit to {self._table.url}: {line_of(error)}") from error
 
     def _load_files(self) -> list[LakeFile]:
-        actions = pa.table(self._handle.get_add_actions(flatten=True))
+        actions = pa.table(self._table.stored("read", lambda: self._handle.get_add_actions(flatten=True)))
         names = actions.schema.names
         watched = sorted(n.removeprefix("min.") for n in names if n.startswith("min.") and f"max.{n[4:]}" in names)
         keep = [n for n in watched if actions[f"min.{n}"].null_count < len(actions)]
@@ -215,7 +223,10 @@ class LakeTable:
         partition_by: tuple[str, ...],
         storage_options: Mapping[str, str] | None,
         durable_root: str | None,
+        patience: Patience | None = None,
     ) -> None:
+        """`patience`: what the storage's server is waited for with; None: its client has deadlines of its own."""
+        self._patience = patience
         self.url, self.path, self.partition_by = url, path, partition_by
         self._files, self._schema, self._options = files, schema, dict(storage_options or {})
         self._durable_root = durable_root
@@ -240,17 +251,19 @@ class LakeTable:
         if snapshot is None:
             whole = pa.schema([*wanted, *(pa.field(n, pa.string()) for n in self.partition_by)])
             try:
-                DeltaTable.create(
-                    self.url,
-                    schema=whole,
-                    mode="ignore",
-                    partition_by=list(self.partition_by),
-                    configuration=_CONFIGURATION,
-                    storage_options=self._options or None,
+                self.patiently(
+                    lambda: DeltaTable.create(
+                        self.url,
+                        schema=whole,
+                        mode="ignore",
+                        partition_by=list(self.partition_by),
+                        configuration=_CONFIGURATION,
+                        storage_options=self._options or None,
+                    )
                 )
-            except (CommitFailedError, DeltaError) as error:  # another run created it in the same instant
+            except (DeltaError, OSError) as error:  # another run created it in the same instant
                 if self._load() is None:
-                    raise LakeError(f"cannot create the table {self.url}: {_line(error)}") from error
+                    raise LakeError(f"cannot create the table {self.url}: {line_of(error)}") from error
             snapshot = self.snapshot()
             if snapshot is None:
                 raise LakeError(f"the table {self.url} is not there right after it was created; check the storage")
@@ -289,20 +302,31 @@ class LakeTable:
         if handle is None:
             return []
         options = {"retention_hours": older_than_hours, "enforce_retention_duration": False, "full": full}
-        named = handle.vacuum(dry_run=True, **options)
+        named = self.stored("vacuum", lambda: handle.vacuum(dry_run=True, **options), VACUUM_S)
         infos = self._files().get_file_info([f"{self.path}/{urllib.parse.unquote(name)}" for name in named])
         there = [name for name, info in zip(named, infos, strict=True) if info.type == pafs.FileType.File]
         if there and not dry_run:
-            handle.vacuum(dry_run=False, **options)
+            self.stored("vacuum", lambda: handle.vacuum(dry_run=False, **options), VACUUM_S)
         return there
 
     def _load(self) -> DeltaTable | None:
         try:
-            return DeltaTable(self.url, storage_options=self._options or None)
+            return self.stored("read", lambda: DeltaTable(self.url, storage_options=self._options or None), LOAD_S)
         except TableNotFoundError:
             return None
+
+    def patiently(self, call: Callable[[], Result], seconds: float = DATA_S) -> Result:
+        """Call, and wait for the storage no longer than this if its client would wait for ever."""
+        return call() if self._patience is None else self._patience.wait(seconds, call)
+
+    def stored(self, verb: str, call: Callable[[], Result], seconds: float = DATA_S) -> Result:
+        """As `patiently`, with the storage's errors as LakeErrors; TableNotFoundError as it is."""
+        try:
+            return self.patiently(call, seconds)
+        except TableNotFoundError:
+            raise
         except (DeltaError, OSError) as error:
-            raise LakeError(f"cannot read the table {self.url}: {_line(error)}") from error
+            raise LakeError(f"cannot {verb} the table {self.url}: {line_of(error)}") from error
 
     def _evolved(self, snapshot: Snapshot, wanted: pa.Schema) -> Snapshot:
         present = snapshot.schema()
@@ -319,9 +343,11 @@ class LakeTable:
             delta = pa.schema(missing)
             fields = [Field.from_arrow(f) for f in delta]
             try:
-                snapshot._handle.alter.add_columns(fields)  # noqa: SLF001  (the two classes are one unit)
+                self.patiently(lambda: snapshot._handle.alter.add_columns(fields))  # noqa: SLF001  (the two classes are one unit)
             except CommitFailedError as error:
-                raise CommitConflictError(f"another run changed {self.url} first ({_line(error)})") from error
+                raise CommitConflictError(f"another run changed {self.url} first ({line_of(error)})") from error
+            except (DeltaError, OSError) as error:
+                raise LakeError(f"cannot add columns to the table {self.url}: {line_of(error)}") from error
             fresh = self.snapshot()
             if fresh is None:
                 raise LakeError(f"the table {self.url} went away while columns were added; check the storage")
@@ -345,13 +371,15 @@ def file_name(lane: str, sequence: int, part: int = 0) -> str:
     return f"{lane}-{sequence:012d}-{part:04d}-{uuid.uuid4().hex[:12]}.parquet"
 
 
+def batch_of(path: str) -> tuple[str, int] | None:
+    """(lane, sequence) in the name of a file of one batch; None: it was merged or rebuilt since."""
+    lane, sequence, *_ = path.rsplit("/", 1)[-1].split("-")
+    return (lane, int(sequence)) if lane[:1].isdigit() and sequence.isdigit() else None
+
+
 def local_path(url: str) -> str | None:
     """The path of a `file://` URL or plain path; None for anything remote."""
     scheme, _, rest = url.partition("://")
     if not rest:
         return url
     return urllib.parse.unquote(rest) if scheme == "file" else None
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]
