@@ -3,6 +3,7 @@
 NeverwinterError                 one line: what is wrong, where, what to do
 |-- ConfigError                  the configuration is refused (exit 2)
 |-- UsageError                   a command was called wrongly (exit 2)
+|-- RequirementError             a program or download that a command needs is not there (exit 2)
 |-- SourceError                  a source cannot be read now; others go on        [retriable]
 |   `-- DamagedFileError         a file is broken from some position on           [not retriable]
 |-- LakeError                    the lake cannot be read or written
@@ -24,6 +25,7 @@ __all__ = [
     "InvariantError",
     "LakeError",
     "NeverwinterError",
+    "RequirementError",
     "SchemaConflictError",
     "SourceError",
     "UsageError",
@@ -45,6 +47,12 @@ class ConfigError(NeverwinterError):
 
 class UsageError(NeverwinterError):
     """A command was called wrongly."""
+
+    exit_code = 2
+
+
+class RequirementError(NeverwinterError):
+    """A program or a download that a command needs is not on this machine; nothing was started."""
 
     exit_code = 2
 
