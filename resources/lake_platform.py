@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from nw_platform.errors import NeverwinterError
 from nw_platform.ingest.compact import compact
@@ -31,7 +30,7 @@ from nw_platform.record.hours import HOUR_US, hour_start
 from nw_platform.record.spans import Receipt
 from nw_platform.reports.build import build
 from nw_platform.reports.plan import read_manifest, read_state
-from nw_platform.reports.publish import report_path
+from nw_platform.reports.publish import report_files, report_path
 from nw_platform.reports.tables import REPORT_TABLES
 from nw_platform.settings import Settings
 from nw_platform.sources.contract import Problem
@@ -244,9 +243,10 @@ class LakePlatform:
     def built_days(self) -> dict[str, dict[str, int]]:
         """Days that have reports."""
         root = self._session.lake.reports_root
+        files = report_files(root)
         found: dict[str, dict[str, int]] = {}
         for day in sorted({hour[:10] for hour in read_manifest(root)}):
-            counts = {name: _rows(report_path(root, name, "day", day)) for name in REPORT_TABLES}
+            counts = {name: files.rows(report_path(name, "day", day)) for name in REPORT_TABLES}
             found[day] = {name: count for name, count in counts.items() if count is not None}
         return found
 
@@ -255,10 +255,11 @@ class LakePlatform:
         started, began = time.monotonic(), time.time()
         lake = self._session.lake
         report = build(lake, self.settings, tables=tables, first=first, last=last, now=now, incomplete=self._incomplete)
+        files = report_files(lake.reports_root)
         rows = {
             (table, period): count
             for table, grain, period in report.built
-            if grain == "day" and (count := _rows(report_path(lake.reports_root, table, grain, period))) is not None
+            if grain == "day" and (count := files.rows(report_path(table, grain, period))) is not None
         }
         return BuildOutcome(
             seconds=round(time.monotonic() - started, 3),
@@ -328,11 +329,6 @@ def _outcomes(changes: Iterable[HourChange]) -> list[HourOutcome]:
 
 def _is_closed(hour: str, now: int) -> bool:
     return hour_start(hour) + HOUR_US <= now
-
-
-def _rows(path: Path) -> int | None:
-    """Rows of a report file; None if there is none."""
-    return int(pq.read_metadata(path).num_rows) if path.is_file() else None
 
 
 def _tests(path: Path, began: float) -> dict[str, tuple[bool, str]]:

@@ -54,11 +54,11 @@ class _Reads(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
         """A file for reading."""
         if mode != "rb":
             _refuse(path)
-        return _File(*_place(path))
+        return _File(*place(path))
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:  # noqa: ANN401  (fsspec's signature)
         """Size in bytes, and type."""
-        files, inside = _place(path)
+        files, inside = place(path)
         found = files.get_file_info(inside)
         if found.type != pafs.FileType.File:
             raise FileNotFoundError(path)
@@ -126,12 +126,13 @@ class _File(io.RawIOBase):
         return handle
 
 
-def _place(path: str) -> tuple[pafs.FileSystem, str]:
-    """The lake that a path is in, and the path inside it."""
+def place(url: str) -> tuple[pafs.FileSystem, str]:
+    """The lake that an address is in, and the path inside it."""
     for root, files in _KNOWN.items():
-        if path.startswith(f"{root}/"):
-            return files, path[len(root) + 1 :]
-    raise FileNotFoundError(f"{path} is in no lake of this process")
+        if url.startswith(f"{root}/"):
+            return files, url[len(root) + 1 :]
+    root, _, name = url.rpartition("/")
+    return native_files(root), name
 
 
 def _refuse(path: str) -> NoReturn:

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 from nw_platform.lake.store import Lake
 from nw_platform.lake.tables import LakeFile
 from nw_platform.record.hours import GRAINS, HOUR_US, hour_of, hour_start, hours_between, next_hour, period_of
 from nw_platform.record.names import RESERVED_COLUMNS
-from nw_platform.reports.publish import report_path
+from nw_platform.reports.publish import report_files, report_path
 from nw_platform.reports.relations import StepPlan, StreamFiles, own_columns
 from nw_platform.settings import Settings
 
@@ -107,7 +105,7 @@ def _hours_of(file: LakeFile) -> list[str]:
 def read_manifest(root: str) -> dict[str, str]:
     """Hour -> token of what its reports were built from; empty if there is no (readable) manifest."""
     try:
-        data = json.loads((Path(root) / MANIFEST).read_text(encoding="utf-8"))
+        data = json.loads(report_files(root).data(MANIFEST) or b"{}")
         return {str(hour): str(token) for hour, token in data["hours"].items()}
     except (OSError, ValueError, KeyError, AttributeError):
         return {}
@@ -119,11 +117,8 @@ def write_manifest(root: str, changes: Mapping[str, str | None]) -> None:
     after = {hour: token for hour, token in {**known, **changes}.items() if token is not None}
     if after == known:
         return
-    folder = Path(root)
-    folder.mkdir(parents=True, exist_ok=True)
-    beside = folder / f"_manifest.{os.getpid()}.tmp"
-    beside.write_text(json.dumps({"hours": dict(sorted(after.items()))}, indent=0), encoding="utf-8")
-    beside.replace(folder / MANIFEST)
+    text = json.dumps({"hours": dict(sorted(after.items()))}, indent=0)
+    report_files(root).replace(MANIFEST, text.encode())
 
 
 def plan_build(
@@ -183,8 +178,9 @@ def _refusals(
     for name, declared in settings.streams.items():
         if declared.retention_logs_us is not None:
             expired = hour_of(now - declared.retention_logs_us - HOUR_US)
-            for hour in hours:
-                if hour <= expired and report_path(root, "int_type_counts", "hour", hour).exists():
+            old = {report_path("int_type_counts", "hour", hour): hour for hour in sorted(hours) if hour <= expired}
+            if old:
+                for hour in map(old.__getitem__, report_files(root).there(old)):
                     refused[hour] = f"older than the retention of {name}'s logs: its reports stay as they are"
         concerned = not state.files.get(name, {}).keys().isdisjoint(hours)
         broken = set(incomplete(name)) if incomplete is not None and concerned else set()
@@ -256,4 +252,5 @@ def _days_within(periods: Mapping[str, Sequence[str]]) -> list[str]:
 
 def _built(root: str, table: str, grain: str) -> list[str]:
     """The periods of a grain that have a file."""
-    return sorted(path.stem for path in (Path(root) / table / f"grain={grain}").glob("dt=*/[!_]*.parquet"))
+    found = report_files(root).below(f"{table}/grain={grain}")
+    return sorted(path.rpartition("/")[2].removesuffix(".parquet") for path in found)

@@ -18,9 +18,10 @@ import duckdb
 from dbt.adapters.duckdb.plugins import BasePlugin
 
 from nw_platform.lake.engine import literal
+from nw_platform.lake.remote import register
 from nw_platform.record.hours import period_directory
 from nw_platform.reports.fields import key_counts_sql, value_counts_sql
-from nw_platform.reports.publish import existing_files, publish_file, report_path
+from nw_platform.reports.publish import publish, report_files, report_path
 from nw_platform.reports.relations import StepPlan, create_sources, stream_columns
 
 PLAN_VARIABLE: Final = "NW_REPORTS_PLAN"
@@ -43,6 +44,7 @@ class Plugin(BasePlugin):  # type: ignore[misc]  # dbt-duckdb ships no type info
         conn.execute("SET GLOBAL autoinstall_known_extensions = false")
         conn.execute(f"SET GLOBAL memory_limit = {literal(self.plan.memory)}")
         conn.execute(f"SET GLOBAL temp_directory = {literal(str(self.work / 'spill'))}")
+        register(conn)
         create_sources(conn, self.plan)
         columns = stream_columns(self.plan)
         conn.execute(f"CREATE VIEW lake.key_counts AS {key_counts_sql(columns)}")
@@ -62,7 +64,7 @@ class Plugin(BasePlugin):  # type: ignore[misc]  # dbt-duckdb ships no type info
         """Publish the staged files of a model: every period of the plan, empty ones too. Returns how many changed."""
         folder = self.work / "staging" / f"{os.getpid()}" / model
         grains = json.loads((folder / "_grains.json").read_text(encoding="utf-8"))["grains"]
-        changed = 0
+        staged: list[tuple[Path, str]] = []
         for grain in self.plan.periods if self.plan.root else ():
             if grain not in grains:
                 continue
@@ -70,14 +72,18 @@ class Plugin(BasePlugin):  # type: ignore[misc]  # dbt-duckdb ships no type info
                 place = folder / f"grain={grain}" / f"dt={period_directory(grain, period)}" / f"file={period}"
                 parts = sorted(place.glob("*.parquet"))
                 if len(parts) > 1:  # never seen: rows arrive sorted by period
-                    message = f"{place} has {len(parts)} parts; nothing of {table} was published from here on"
+                    message = f"{place} has {len(parts)} parts; nothing of {table} was published"
                     raise RuntimeError(message)
                 source = parts[0] if parts else folder / "_empty.parquet"
-                changed += publish_file(source, report_path(self.plan.root, table, grain, period))
+                staged.append((source, report_path(table, grain, period)))
+        changed = publish(report_files(self.plan.root), staged) if staged else 0
         shutil.rmtree(folder)
         return changed
 
     def files(self, table: str, grain: str) -> str:
         """The files of a table that longer periods are merged from, one a line."""
         periods = sorted({*self.plan.inputs.get(grain, ()), *self.plan.periods.get(grain, ())})
-        return "\n".join(existing_files(self.plan.root, table, grain, periods) if self.plan.root else [])
+        if not self.plan.root:
+            return ""
+        files = report_files(self.plan.root)
+        return "\n".join(map(files.url, files.there(report_path(table, grain, period) for period in periods)))

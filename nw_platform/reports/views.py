@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 import duckdb
@@ -21,6 +20,7 @@ from nw_platform.lake.store import ALERTS_SCHEMA, DUPLICATES_SCHEMA, RECEIPTS_SC
 from nw_platform.lake.tables import LakeFile, LakeTable
 from nw_platform.record.hours import to_datetime
 from nw_platform.reports import live_views, report_views
+from nw_platform.reports.publish import report_files
 from nw_platform.reports.relations import logs_columns, own_columns, reports_scan, schema_columns
 from nw_platform.reports.scans import lake_scan
 from nw_platform.reports.tables import INT_VALUE_COUNTS, TABLES, Table
@@ -61,9 +61,8 @@ def open_sql(
     )
     for statement in view_statements(lake, settings, now, tables):
         connection.execute(statement)
-    if lake.local_root is not None:
-        connection.execute(f"SET allowed_directories = [{literal(str(lake.url) + '/')}]")
-        connection.execute("SET enable_external_access = false")
+    connection.execute(f"SET allowed_directories = [{literal(str(lake.url) + '/')}]")
+    connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection
 
@@ -233,12 +232,9 @@ def _report_sql(lake: Lake, settings: Settings, name: str, alerts: str) -> str:
 
 def report_files_sql(lake: Lake, table: Table, grains: Collection[str] | None = None) -> str:
     """A SELECT of the stored columns, `grain` and `dt` over the report files that are there now."""
-    root = Path(lake.reports_root) / table.name
-    urls = [
-        str(path)
-        for grain in (grains or table.grains)
-        for path in sorted((root / f"grain={grain}").glob("dt=*/[!_.]*.parquet"))
-    ]
+    reports = report_files(lake.reports_root)
+    folders = [f"{table.name}/grain={grain}" for grain in (grains or table.grains)]
+    urls = [reports.url(path) for folder in folders for path in reports.below(folder)]
     return reports_scan(urls, table.stored(), ("grain", "dt"))
 
 
