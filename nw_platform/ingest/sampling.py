@@ -9,6 +9,7 @@ from nw_platform.parsing.contract import FramedRows
 from nw_platform.sources.contract import Budget, Source
 
 _SAMPLE = 64 << 10
+_RECORDS = 1000
 _LATE = 1 << 60  # so far in the future that nothing is held back as still being written
 _NONE = FramedRows(pa.array([], pa.binary()), pa.array([], pa.int64()), pa.array([], pa.int64()))
 
@@ -22,6 +23,11 @@ class _Collector:
         self.position = 0
         self.seen = bytearray()
 
+    def keep(self, values: pa.Array) -> None:
+        """Records of a source that needs no framing: a line each."""
+        for value in values.slice(0, _RECORDS):
+            self.seen += (value.as_py() or b"") + b"\n"
+
     def feed(self, block: bytes) -> FramedRows:
         self.seen += block
         return _NONE
@@ -32,13 +38,14 @@ class _Collector:
 
 
 def first_bytes(source: Source) -> bytes:
-    """Up to 64 KiB from the start of the first file that has any; empty if there is none yet."""
+    """Up to 64 KiB from the start of the first file or partition that has any; empty if there is none yet."""
     source.restore([])
-    plan = source.plan(_LATE, Budget(bytes=_SAMPLE, records=1000, spans=20))
+    plan = source.plan(_LATE, Budget(bytes=_SAMPLE, records=_RECORDS, spans=20))
     for span in plan.spans:
         collector = _Collector()
         try:
-            for _ in source.read(span, lambda _header, _position: collector).batches:  # noqa: B023  (used up here)
+            for batch in source.read(span, lambda _header, _position: collector).batches:  # noqa: B023  (used up here)
+                collector.keep(batch["value"])
                 if len(collector.seen) >= _SAMPLE:
                     break
         except SourceError:

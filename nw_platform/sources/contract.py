@@ -41,6 +41,9 @@ class Problem:
     source: str
     position: int
     reason: str  # one line; what is wrong and what to do
+    # lost: positions [position, end) of this partition will never be read, and the reason says why.
+    partition: int | None = None
+    end: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

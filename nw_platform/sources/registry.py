@@ -8,10 +8,11 @@ from typing import Any
 
 from nw_platform.errors import ConfigError
 from nw_platform.sources.contract import Source
+from nw_platform.sources.kafka import KafkaSource
 from nw_platform.sources.landing import LandingSource
 from nw_platform.sources.memory import MemorySource, memory_log
 
-KINDS = ("landing", "memory")
+KINDS = ("kafka", "landing", "memory")
 WHOLE = (0, 1)  # the only lane of one
 
 
@@ -24,6 +25,7 @@ def open_source(
     topics: Sequence[str] = (),
     start: str | int = "earliest",
     lane: tuple[int, int] = WHOLE,
+    group: str = "neverwinter",
     growing: bool = False,
     cache: Path | None = None,
     options: Mapping[str, Any] | None = None,
@@ -38,6 +40,7 @@ def open_source(
         topics: kafka: names, or one ^regular expression each; memory: the topic.
         start: kafka: where the first lanes of the stream begin: earliest, latest, or microseconds since the epoch.
         lane: (i, n): of the partitions p those with p mod n = i.
+        group: kafka: the consumer group whose offsets follow the receipts, for lag tools.
         growing: landing: files may still be written to.
         cache: a hint file of this stream's own, or None.
         options: of the source's client.
@@ -49,6 +52,10 @@ def open_source(
         if not path:
             raise ConfigError('a stream of a landing source needs a path, as in: path: "access/*.log*"')
         return LandingSource(url=url, path=path, growing=growing, cache=cache, options=options)
+    if kind == "kafka":
+        if not bootstrap:
+            raise ConfigError('a kafka source needs its brokers, as in: bootstrap: "broker:9092"')
+        return KafkaSource(bootstrap, topics, start=start, lane=lane, options=options, group=group)
     if kind == "memory":
         return MemorySource(memory_log(url or ""), topics[0] if topics else path or "", lane)
     raise ConfigError(f"there is no source of kind {kind!r}; known: {', '.join(KINDS)}")

@@ -1,0 +1,187 @@
+"""From messages to Arrow, a run of one partition at a time, without a loop in Python over its records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from confluent_kafka import Message
+
+from nw_platform.record.envelope import RAW_SCHEMA, TIMESTAMP
+
+__all__ = ["SCHEMA", "Collected", "Piece", "Run", "sealed", "times_of"]
+
+SCHEMA: Final = pa.schema(
+    [RAW_SCHEMA.field(name) for name in ("value", "key", "headers", "source_start", "source_end", "received_time")]
+)
+_HEADERS: Final = RAW_SCHEMA.field("headers").type
+_TIME: Final = itemgetter(1)
+_LENGTH: Final[Callable[[Any], int]] = len
+_JOIN: Final[Callable[[Any], bytes]] = b"".join
+
+Integers = npt.NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class Run:
+    """Consecutive records of one partition. `bytes`: of values and keys."""
+
+    values: list[bytes | None]
+    lengths: Integers  # of the values; null as 0
+    offsets: Integers
+    times: Integers  # milliseconds since the epoch; below 0: the record has none
+    keys: list[bytes | None] | None  # None: no record has one
+    headers: list[list[tuple[str, bytes]] | None] | None
+    bytes: int
+
+    @classmethod
+    def of(cls, messages: Sequence[Any], times: Integers) -> Run:
+        """The run of these messages, none of which is an error.
+
+        `times`: their timestamps. Offsets that begin and end as far apart as there are messages have no gap between
+        them, since those of a partition only grow.
+        """
+        count = len(messages)
+        values: list[bytes | None] = list(map(Message.value, messages))
+        try:
+            lengths = np.fromiter(map(_LENGTH, values), np.int64, count)
+        except TypeError:  # a tombstone has no value
+            lengths = np.fromiter((0 if value is None else len(value) for value in values), np.int64, count)
+        first, last = messages[0].offset(), messages[-1].offset()
+        if last - first == count - 1:
+            offsets = np.arange(first, last + 1, dtype=np.int64)
+        else:
+            offsets = np.fromiter(map(Message.offset, messages), np.int64, count)
+        keys: list[bytes | None] | None = list(map(Message.key, messages))
+        size = int(lengths.sum())
+        if keys is not None and keys.count(None) == count:
+            keys = None
+        elif keys is not None:
+            size += sum(len(key) for key in keys if key is not None)
+        headers = list(map(Message.headers, messages)) if any(map(Message.headers, messages)) else None
+        return cls(values, lengths, offsets, times, keys, headers, size)
+
+    def since(self, offset: int) -> Run | None:
+        """The records from `offset` on; None: there is none."""
+        if int(self.offsets[0]) >= offset:
+            return self
+        at = int(np.searchsorted(self.offsets, offset))
+        if at == len(self.offsets):
+            return None
+        keys = None if self.keys is None else self.keys[at:]
+        headers = None if self.headers is None else self.headers[at:]
+        size = int(self.lengths[at:].sum()) + sum(len(key) for key in keys or () if key is not None)
+        return Run(self.values[at:], self.lengths[at:], self.offsets[at:], self.times[at:], keys, headers, size)
+
+
+@dataclass(slots=True)
+class Piece:
+    """A batch of records, and their offsets once more for cutting it."""
+
+    batch: pa.RecordBatch  # SCHEMA
+    offsets: Integers
+    bytes: int  # of values and keys
+    fetched: float  # when the last of them came: seconds of the monotonic clock
+
+    def until(self, end: int) -> tuple[Piece | None, Piece | None]:
+        """The records before offset `end`, and the others."""
+        at = int(np.searchsorted(self.offsets, end))
+        if at == 0:
+            return None, self
+        if at == len(self.offsets):
+            return self, None
+        head = self.batch.slice(0, at)
+        size = _content(head)
+        rest = Piece(self.batch.slice(at), self.offsets[at:], self.bytes - size, self.fetched)
+        return Piece(head, self.offsets[:at], size, self.fetched), rest
+
+
+@dataclass(slots=True)
+class Collected:
+    """Runs of a partition until they are worth a piece."""
+
+    runs: list[Run] = field(default_factory=list)
+    bytes: int = 0
+    fetched: float = 0.0  # when the last of them came: seconds of the monotonic clock
+
+    def add(self, run: Run, now: float) -> None:
+        """One more run, of offsets above those before, that came now."""
+        self.runs.append(run)
+        self.bytes += run.bytes
+        self.fetched = now
+
+    def seal(self) -> Piece:
+        """All of them as one piece; there has to be one at least."""
+        runs, self.runs, self.bytes = self.runs, [], 0
+        return sealed(runs, self.fetched)
+
+
+def sealed(runs: Sequence[Run], fetched: float = 0.0) -> Piece:
+    """One piece of the runs, in their order."""
+    offsets = np.concatenate([run.offsets for run in runs])
+    count = len(offsets)
+    times = np.concatenate([run.times for run in runs]) * 1000
+    batch = pa.RecordBatch.from_arrays(
+        [
+            _values(runs),
+            _keys(runs, count),
+            _headers(runs, count),
+            pa.array(offsets),
+            pa.array(offsets + 1),
+            pa.array(times, mask=times < 0).cast(TIMESTAMP) if (times < 0).any() else pa.array(times).cast(TIMESTAMP),
+        ],
+        schema=SCHEMA,
+    )
+    return Piece(batch, offsets, sum(run.bytes for run in runs), fetched)
+
+
+def _values(runs: Sequence[Run]) -> pa.Array:
+    values = [value for run in runs for value in run.values] if len(runs) > 1 else runs[0].values
+    try:
+        data = _JOIN(values)
+    except TypeError:  # a tombstone has no value
+        return pa.array(values, pa.binary())
+    ends = np.zeros(len(values) + 1, dtype=np.int32)
+    np.cumsum(np.concatenate([run.lengths for run in runs]), out=ends[1:])
+    return pa.Array.from_buffers(pa.binary(), len(values), [None, pa.py_buffer(ends), pa.py_buffer(data)])
+
+
+def _keys(runs: Sequence[Run], count: int) -> pa.Array:
+    if all(run.keys is None for run in runs):
+        return pa.nulls(count, pa.binary())
+    keys: list[bytes | None] = []
+    for run in runs:
+        keys.extend([None] * len(run.values) if run.keys is None else run.keys)
+    return pa.array(keys, pa.binary())
+
+
+def _headers(runs: Sequence[Run], count: int) -> pa.Array:
+    if all(run.headers is None for run in runs):
+        return pa.nulls(count, _HEADERS)
+    headers: list[Any] = []
+    for run in runs:
+        headers.extend([None] * len(run.values) if run.headers is None else run.headers)
+    return pa.array(headers, _HEADERS)
+
+
+def _content(batch: pa.RecordBatch) -> int:
+    return sum(_length(batch.column(at)) for at in (0, 1))
+
+
+def _length(array: pa.Array) -> int:
+    """Bytes of a binary array's values."""
+    _, ends, data = array.buffers()
+    if data is None or not len(array):
+        return 0
+    offsets = np.frombuffer(ends, dtype=np.int32)
+    return int(offsets[array.offset + len(array)] - offsets[array.offset])
+
+
+def times_of(messages: Sequence[Any]) -> Integers:
+    """Timestamps in milliseconds since the epoch; errors, and records without one, have one that is not above 0."""
+    return np.fromiter(map(_TIME, map(Message.timestamp, messages)), np.int64, len(messages))

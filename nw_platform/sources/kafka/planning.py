@@ -1,0 +1,173 @@
+"""What the next batch reads: a pure function of what the brokers say, the lane's positions and the budget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from nw_platform.record.spans import Span
+from nw_platform.sources.contract import Budget, Problem
+from nw_platform.sources.kafka.client import Topic
+from nw_platform.sources.kafka.positions import Positions, incarnation_of, matches
+
+__all__ = ["GUESSED_BYTES", "Layout", "Sizes", "View", "lay_out"]
+
+GUESSED_BYTES: Final = 1024.0  # of a record, before any was read
+
+Place = tuple[str, int]  # topic, partition
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the brokers say now."""
+
+    topics: Mapping[str, Topic]
+    bounds: Mapping[Place, tuple[int, int]]  # first offset, the one after the last committed record
+
+
+@dataclass(slots=True)
+class Sizes:
+    """Average bytes of a record, as far as known."""
+
+    places: dict[Place, float] = field(default_factory=dict)
+    overall: float = GUESSED_BYTES
+
+    def learn(self, spans: Sequence[Span]) -> None:
+        """Take the averages of spans that were read."""
+        records = sum(span.records for span in spans)
+        if records:
+            self.overall = max(1.0, sum(span.bytes for span in spans) / records)
+        for span in spans:
+            if span.records:
+                self.places[span.source, span.partition] = max(1.0, span.bytes / span.records)
+
+    def of(self, place: Place) -> float:
+        """Bytes of a record there."""
+        return self.places.get(place, self.overall)
+
+
+@dataclass(slots=True)
+class Layout:
+    """The next batch, and what it does to the positions apart from its spans."""
+
+    spans: tuple[Span, ...] = ()
+    problems: list[Problem] = field(default_factory=list)
+    more: bool = False
+    waiting: int = 0
+    starts: dict[Place, tuple[int, str]] = field(default_factory=dict)  # all of the lane's: next offset, incarnation
+    ends: dict[Place, int] = field(default_factory=dict)  # the same partitions: one after the last committed record
+    after: Positions = field(default_factory=Positions)  # once the problems are in a receipt; spans not counted
+
+
+def lay_out(
+    view: View,
+    positions: Positions,
+    asked: Sequence[str],
+    lane: tuple[int, int],
+    budget: Budget,
+    sizes: Sizes,
+    turn: int,
+) -> Layout:
+    """Plan. `turn`: a number that grows from batch to batch; it decides who is first where not all can be in."""
+    layout = Layout(after=positions.copy())
+    layout.after.ask(asked)
+    _missing(view, positions, asked, lane, layout)
+    ends = layout.ends
+    for (name, partition), (low, end) in sorted(view.bounds.items()):
+        topic = view.topics.get(name)
+        if topic is None or partition % lane[1] != lane[0]:
+            continue
+        start = _start(topic, partition, low, end, positions, layout)
+        cuts = len(layout.after.of(name, topic.id).cuts(partition))
+        layout.starts[name, partition] = (start, incarnation_of(topic.id, partition, cuts))
+        layout.after.at(name, topic.id).move(partition, start)
+        layout.after.at(name, topic.id).see(partition, end)
+        ends[name, partition] = end
+    backlog = {place: ends[place] - start for place, (start, _) in layout.starts.items() if ends[place] > start}
+    taken = _shared(backlog, budget, sizes, turn)
+    spans = []
+    for place, count in sorted(taken.items()):
+        start, incarnation = layout.starts[place]
+        spans.append(Span(*place, start, start + count, incarnation))
+    layout.spans = tuple(spans)
+    layout.waiting = sum(backlog.values())
+    layout.more = layout.waiting > sum(taken.values())
+    return layout
+
+
+def _missing(view: View, positions: Positions, asked: Sequence[str], lane: tuple[int, int], layout: Layout) -> None:
+    """Say which topics are not there, and what was not read of those that were deleted and made again."""
+    named = {what for what in asked if not what.startswith("^")}
+    known = {name for name in positions.names() if matches(asked, name)}
+    for name in sorted(named | known):
+        topic = view.topics.get(name)
+        for topic_id in positions.ids(name):
+            if topic is not None and topic.id == topic_id:
+                continue
+            unread = positions.of(name, topic_id).unread()
+            if topic is None:
+                count = sum(end - at for at, end in unread.values())
+                if count and name not in named:
+                    reason = f"topic {name} is not there any more, with {count} offsets unread; {_CREATE}"
+                    layout.problems.append(Problem("unreadable", name, 0, reason))
+                continue
+            for partition, (at, end) in unread.items():
+                reason = (
+                    f"{name}/{partition}: offsets [{at}, {end}), {end - at} of them, were deleted with their topic "
+                    f"(id {topic_id}) before they were read, and whatever came after them; the topic that was made "
+                    f"anew (id {topic.id}) is read from its beginning; keep topics until they are read"
+                )
+                layout.problems.append(Problem("lost", name, at, reason, partition=partition, end=end))
+            layout.after.forget(name, topic_id)
+        if topic is None and name in named and lane[0] == 0:
+            layout.problems.append(Problem("unreadable", name, 0, f"topic {name} does not exist; {_CREATE}"))
+
+
+_CREATE: Final = "create it, or take it out of `topic`"
+
+
+def _start(topic: Topic, partition: int, low: int, end: int, positions: Positions, layout: Layout) -> int:
+    """The offset to read a partition on from; says what is gone."""
+    place = f"{topic.name}/{partition}"
+    entry = positions.of(topic.name, topic.id)
+    wanted = entry.next().get(partition)
+    if wanted is None:
+        # What is new since the lane's last look is read from offset 0; what is newly configured, from where it begins.
+        wanted = 0 if matches(positions.asked(), topic.name) else low
+    if wanted < low:
+        reason = (
+            f"{place}: offsets [{wanted}, {low}), {low - wanted} of them, were deleted at the source before they were "
+            "read; make `retention.ms` and `retention.bytes` of the topic longer than the longest standstill"
+        )
+        layout.problems.append(Problem("lost", topic.name, wanted, reason, partition=partition, end=low))
+        return low
+    if wanted > end:
+        reason = (
+            f"{place}: the log ends at offset {end}, but was read to {wanted}: the brokers lost [{end}, {wanted}), "
+            f"{wanted - end} offsets, which are in raw (an unclean leader election, or a lost disk); reading goes on "
+            f"at {end}, and what was written below that since is not read: look at the brokers' logs"
+        )
+        layout.problems.append(Problem("lost", topic.name, end, reason, partition=partition, end=wanted))
+        layout.after.at(topic.name, topic.id).cut(partition, end)
+        return end
+    return wanted
+
+
+def _shared(backlog: Mapping[Place, int], budget: Budget, sizes: Sizes, turn: int) -> dict[Place, int]:
+    """How many offsets of which partition: equal parts of the budget, and what one leaves is for the others."""
+    places = sorted(backlog)
+    fit = max(0, min(len(places), budget.spans, budget.records))
+    if not fit:
+        return {}
+    first = turn * fit % len(places)
+    chosen = [*places[first:], *places[:first]][:fit]
+    # What a record takes of the budget, whichever of its two bounds is the tighter one.
+    cost = {place: max(sizes.of(place) / budget.bytes, 1 / budget.records) for place in chosen}
+    taken: dict[Place, int] = {}
+    left = 1.0
+    for number, place in enumerate(sorted(chosen, key=lambda place: backlog[place] * cost[place])):
+        part = left / (fit - number)
+        taken[place] = min(backlog[place], max(1, int(part / cost[place] + 1e-6)))
+        left = max(0.0, left - taken[place] * cost[place])
+    return taken

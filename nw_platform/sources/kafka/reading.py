@@ -1,0 +1,356 @@
+"""Reads partitions ahead of who asks: one thread fetches from all of them, bounded in bytes.
+
+Records are handed out by partition and offset. Whatever is read ahead stays for the next batch, so that fetching goes
+on while a batch is parsed and committed. It is a hint: `align` throws away what does not fit the positions asked for.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from nw_platform.errors import NeverwinterError
+from nw_platform.sources.kafka.client import Broker, one_line
+from nw_platform.sources.kafka.columns import Collected, Piece, Run, times_of
+
+__all__ = ["AHEAD_BYTES", "Reading"]
+
+_LOG = logging.getLogger(__name__)
+
+AHEAD_BYTES: Final = 160 << 20  # read ahead at most, of values and keys; twice as much is not worth its memory
+STALL_S: Final = 10.0  # a partition that has to have records and brings none for so long is given up for this batch
+_PIECE_BYTES: Final = 8 << 20
+_TURN_S: Final = 0.1  # the longest that a call collects messages
+_HURRY_S: Final = 0.01  # the same, while somebody waits for them
+_MESSAGES: Final = 2000  # in one call
+_CALL_BYTES: Final = 4 << 20  # about, in one call
+_CLOSE_S: Final = 5.0
+
+Place = tuple[str, int]  # topic, partition
+
+# Small fetches and a short queue keep records near the caches; records larger than a fetch arrive all the same.
+_TUNED: Final[Mapping[str, Any]] = {
+    "enable.auto.commit": "false",
+    "enable.auto.offset.store": "false",
+    "auto.offset.reset": "error",
+    "isolation.level": "read_committed",
+    "enable.partition.eof": "true",
+}
+_SUGGESTED: Final[Mapping[str, Any]] = {
+    "group.id": "neverwinter",
+    "check.crcs": "false",
+    "fetch.message.max.bytes": 1 << 20,
+    "queued.max.messages.kbytes": 16_384,
+    "fetch.queue.backoff.ms": 2,
+    "fetch.error.backoff.ms": 100,
+}
+
+
+@dataclass(slots=True)
+class _Partition:
+    position: int  # everything below was fetched, or is not a record
+    incarnation: str
+    collected: Collected = field(default_factory=Collected)
+    pieces: deque[Piece] = field(default_factory=deque)
+    handed: int = 0  # everything below was handed out
+    failure: str = ""
+
+    def add(self, run: Run, now: float) -> None:
+        """Take the run that comes next."""
+        self.collected.add(run, now)
+        self.position = int(run.offsets[-1]) + 1
+        if self.collected.bytes >= _PIECE_BYTES:
+            self.seal()
+
+    def seal(self) -> None:
+        """Make a piece of what was collected, if anything was."""
+        if self.collected.runs:
+            self.pieces.append(self.collected.seal())
+
+    @property
+    def bytes(self) -> int:
+        return self.collected.bytes + sum(piece.bytes for piece in self.pieces)
+
+    def first_time(self) -> int | None:
+        """Of the first record that is held: microseconds since the epoch."""
+        if self.pieces:
+            value = self.pieces[0].batch.column(5)[0].value
+            return None if value is None else int(value)
+        if self.collected.runs:
+            return int(self.collected.runs[0].times[0]) * 1000
+        return None
+
+
+class Reading:
+    """One consumer and its thread. Used by one thread besides its own."""
+
+    def __init__(self, broker: Broker, *, ahead_bytes: int = AHEAD_BYTES) -> None:
+        self._broker = broker
+        self._limit = ahead_bytes
+        self._changed = threading.Condition()
+        self._partitions: dict[Place, _Partition] = {}
+        self._held = 0  # bytes
+        self._asked: tuple[Place, int] | None = None  # what somebody waits for: place, end
+        self._alone: Place | None = None  # the only partition that is not paused
+        self._topics: dict[str, int] = {}  # their numbers
+        self._generation = 0  # grows with every assignment: what was consumed under an older one is dropped
+        self._average = float(_CALL_BYTES // 100)  # bytes of a message
+        self._stop = False
+        self._broken: NeverwinterError | None = None
+        self._consumer: Any = None
+        self._thread: threading.Thread | None = None
+
+    def align(self, starts: Mapping[Place, tuple[int, str]]) -> None:
+        """Read these partitions, from offsets of an incarnation on. What is held of them already is kept if it fits.
+
+        Raises:
+            ConfigError: the client refuses the options.
+            SourceError: partitions cannot be assigned.
+        """
+        with self._changed:
+            kept = {
+                place: partition
+                for place, partition in self._partitions.items()
+                if place in starts
+                and not partition.failure
+                and (partition.handed, partition.incarnation) == starts[place]
+            }
+            if len(kept) == len(starts) == len(self._partitions) and self._thread is not None and not self._broken:
+                return
+            self._generation += 1
+            self._partitions = {
+                place: kept.get(place) or _Partition(start, incarnation, handed=start)
+                for place, (start, incarnation) in starts.items()
+            }
+            self._held = sum(partition.bytes for partition in self._partitions.values())
+            self._topics = {topic: number for number, topic in enumerate(sorted({place[0] for place in starts}))}
+            self._alone = None
+            self._assign()
+            self._changed.notify_all()
+
+    def take(self, place: Place, end: int) -> Iterator[Piece]:
+        """The records from where the last call for the partition ended to before `end`.
+
+        Raises:
+            SourceError: they do not come.
+        """
+        while True:
+            with self._changed:
+                piece = self._next(place, end)
+            if piece is None:
+                return
+            yield piece
+
+    def standing(self) -> dict[Place, tuple[int, str]]:
+        """Where each partition is read on, and its incarnation."""
+        with self._changed:
+            return {place: (each.handed, each.incarnation) for place, each in self._partitions.items()}
+
+    def first_times(self, starts: Mapping[Place, tuple[int, str]]) -> dict[Place, int]:
+        """Source times of the records at these offsets, of those that are held; microseconds since the epoch."""
+        found: dict[Place, int] = {}
+        with self._changed:
+            for place, start in starts.items():
+                partition = self._partitions.get(place)
+                if partition is not None and (partition.handed, partition.incarnation) == start:
+                    first = partition.first_time()
+                    if first is not None:
+                        found[place] = first
+        return found
+
+    def commit(self, offsets: Mapping[Place, int]) -> None:
+        """Tell the group how far it is, for those who watch it; whether that arrives is not waited for."""
+        consumer = self._consumer
+        if consumer is None or not offsets:
+            return
+        try:
+            consumer.commit(
+                offsets=[TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()],
+                asynchronous=True,
+            )
+        except (KafkaException, RuntimeError) as error:
+            _LOG.debug("kafka %s: group offsets were not committed: %s", self._broker.address, error)
+
+    def close(self) -> None:
+        """Stop the thread and leave, waiting for a bounded time."""
+        with self._changed:
+            self._stop = True
+            self._partitions, self._held = {}, 0
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join(_CLOSE_S)
+            self._thread = None
+
+    # -- called with the lock held --
+
+    def _next(self, place: Place, end: int) -> Piece | None:
+        """The next piece before `end`; None: all of them were handed out. Waits."""
+        partition = self._partitions[place]
+        self._asked = (place, end)
+        seen, since = partition.position, time.monotonic()
+        try:
+            while True:
+                if not partition.pieces and (partition.position >= end or partition.collected.bytes >= _PIECE_BYTES):
+                    partition.seal()
+                if partition.pieces:
+                    return self._cut(partition, end)
+                if partition.position >= end:
+                    partition.handed = max(partition.handed, end)
+                    return None
+                self._check(place, partition)
+                self._changed.notify_all()
+                self._changed.wait(_TURN_S)
+                if partition.position != seen:
+                    seen, since = partition.position, time.monotonic()
+                elif time.monotonic() - since > STALL_S:
+                    what = f"offset {seen} of {place[0]}/{place[1]} was not delivered within {STALL_S:g} s"
+                    raise self._broker.failure(what, "no answer")
+        finally:
+            self._asked = None
+
+    def _cut(self, partition: _Partition, end: int) -> Piece | None:
+        piece, rest = partition.pieces.popleft().until(end)
+        if rest is not None:
+            partition.pieces.appendleft(rest)
+        if piece is None:
+            partition.handed = max(partition.handed, end)
+            return None
+        partition.handed = int(piece.offsets[-1]) + 1
+        self._held -= piece.bytes
+        self._changed.notify_all()
+        return piece
+
+    def _check(self, place: Place, partition: _Partition) -> None:
+        if self._broken is not None:
+            raise self._broken
+        if partition.failure:
+            raise self._broker.failure(
+                f"{place[0]}/{place[1]} cannot be read on at {partition.position}", partition.failure
+            )
+
+    def _assign(self) -> None:
+        if self._broken is not None:  # its thread is gone, and has closed it
+            self._consumer, self._thread, self._broken = None, None, None
+        if self._consumer is None:
+            tuned = {**{k: v for k, v in _SUGGESTED.items() if k not in self._broker.options}, **_TUNED}
+            self._consumer = self._broker.construct(Consumer, {**tuned, "on_commit": _committed})
+        places = [TopicPartition(*place, partition.position) for place, partition in self._partitions.items()]
+        try:
+            self._consumer.assign(places)
+        except KafkaException as error:
+            raise self._broker.failure("partitions could not be assigned", error) from error
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="kafka-reading", daemon=True)
+            self._thread.start()
+
+    # -- the thread --
+
+    def _run(self) -> None:
+        consumer = self._consumer
+        try:
+            while self._may_go_on(consumer):
+                generation = self._generation
+                count = max(4, min(_MESSAGES, int(_CALL_BYTES / self._average)))
+                messages = consumer.consume(count, _TURN_S if self._asked is None else _HURRY_S)
+                if messages:
+                    self._sort(messages, generation)
+        except Exception as error:  # noqa: BLE001  (whatever ends the thread is the reader's to raise)
+            with self._changed:
+                self._broken = error if isinstance(error, NeverwinterError) else self._broker.failure("reading", error)
+                self._changed.notify_all()
+        finally:
+            try:
+                consumer.close()
+            except (KafkaException, RuntimeError) as error:
+                _LOG.debug("kafka %s: %s", self._broker.address, error)
+
+    def _may_go_on(self, consumer: Any) -> bool:  # noqa: ANN401  (a client of an untyped library)
+        """Wait for room. What somebody waits for has room always: then the other partitions are paused."""
+        with self._changed:
+            while not self._stop:
+                wanted = self._asked
+                hungry = wanted is not None and not self._partitions[wanted[0]].pieces
+                if self._held < self._limit or hungry:
+                    break
+                self._changed.wait(1.0)
+            if self._stop:
+                return False
+            alone = wanted[0] if wanted is not None and self._held >= self._limit else None
+            if alone != self._alone:
+                everything = [TopicPartition(*place) for place in self._partitions]
+                consumer.resume(everything)
+                if alone is not None:
+                    consumer.pause([place for place in everything if (place.topic, place.partition) != alone])
+                self._alone = alone
+            return True
+
+    def _sort(self, messages: Sequence[Any], generation: int) -> None:
+        """Put messages to their partitions."""
+        ends: dict[Place, int] = {}
+        failures: dict[Place, str] = {}
+        times = times_of(messages)
+        if (times <= 0).any():  # errors have no time
+            messages = self._without_errors(messages, ends, failures)
+            times = times_of(messages)
+        runs = [(place, Run.of(messages[a:b], times[a:b])) for place, a, b in self._runs(messages)]
+        now = time.monotonic()
+        if messages:
+            size = sum(run.bytes for _, run in runs)
+            self._average = max(1.0, 0.5 * self._average + 0.5 * size / len(messages))
+        with self._changed:
+            if generation != self._generation:
+                return
+            for place, run in runs:
+                partition = self._partitions[place]
+                if (news := run.since(partition.position)) is not None:
+                    partition.add(news, now)
+                    self._held += news.bytes
+            for place, end in ends.items():
+                self._partitions[place].position = max(self._partitions[place].position, end)
+            for place, failure in failures.items():
+                self._partitions[place].failure = failure
+            self._changed.notify_all()
+
+    def _without_errors(self, messages: Sequence[Any], ends: dict[Place, int], failures: dict[Place, str]) -> list[Any]:
+        """The records among them; ends of partitions and failures are noted."""
+        records: list[Any] = []
+        for message in messages:
+            error = message.error()
+            place = (message.topic(), message.partition())
+            if error is None:
+                records.append(message)
+            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  (public in the C module, named so)
+                ends[place] = message.offset()
+            elif place[0] is None:
+                self._broker.heard(error)
+            else:
+                failures[place] = one_line(error.str(), self._broker.options)
+        return records
+
+    def _runs(self, messages: Sequence[Any]) -> Iterator[tuple[Place, int, int]]:
+        """Where each run of one partition begins and ends."""
+        if not messages:
+            return
+        count = len(messages)
+        partitions = np.fromiter(map(Message.partition, messages), np.int64, count)
+        changes = np.diff(partitions) != 0
+        if len(self._topics) > 1:
+            topics = np.fromiter(map(self._topics.__getitem__, map(Message.topic, messages)), np.int64, count)
+            changes |= np.diff(topics) != 0
+        edges = [0, *(np.flatnonzero(changes) + 1).tolist(), count]
+        for a, b in itertools.pairwise(edges):
+            yield (messages[a].topic(), int(partitions[a])), a, b
+
+
+def _committed(error: object, _offsets: object) -> None:
+    if error is not None:
+        _LOG.debug("group offsets were not committed: %s", error)
