@@ -19,8 +19,11 @@ NOW = 1_795_000_000_000_000
 HOUR = {"dt": "2026-11-22", "hour": "05"}
 
 
-@pytest.fixture(params=["local", "native"])
+@pytest.fixture(params=["local", "native", pytest.param("hdfs", marks=pytest.mark.services)])
 def lake(request, tmp_path):
+    if request.param == "hdfs":
+        hdfs = request.getfixturevalue("hdfs")
+        return Lake(f"{hdfs.rpc}{hdfs.folder}/lake", work=tmp_path / "work")
     (tmp_path / "lake").mkdir()
     if request.param == "local":
         return Lake(str(tmp_path / "lake"), work=tmp_path / "work")

@@ -1,4 +1,4 @@
-"""What ingestion relies on, of every source: a shipped fake, local files, and files on an fsspec file system."""
+"""What ingestion relies on, of every source: a shipped fake, files on local disk, on HDFS, on any other file system."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import fsspec
 import pytest
+from hdfs import InsecureClient
 
 from nw_platform.errors import ConfigError, SourceError
 from nw_platform.sources.contract import Budget
@@ -77,8 +78,37 @@ class RemoteFile:
         self.system.rm(self.url, recursive=True)
 
 
-@pytest.fixture(params=["memory", "local", "fsspec"])
+class HdfsFile:
+    """A real HDFS, by its own protocol or by WebHDFS; what happens there is done by WebHDFS."""
+
+    def __init__(self, hdfs, scheme: str) -> None:
+        address = hdfs.rpc if scheme == "hdfs" else hdfs.webhdfs.replace("http", "webhdfs")
+        self.url, self.folder = address + hdfs.folder, hdfs.folder
+        self.client = InsecureClient(hdfs.webhdfs, user="hdfs")
+        self.client.makedirs(f"{self.folder}/in")
+
+    def open(self):
+        return open_source("landing", url=self.url, path="in/*.log", growing=True)
+
+    def append(self, values: list[bytes]) -> None:
+        path = f"{self.folder}/in/a.log"
+        there = self.client.status(path, strict=False) is not None
+        self.client.write(path, b"".join(value + b"\n" for value in values), append=there)
+
+    def lose(self) -> None:
+        self.client.delete(f"{self.folder}/in/a.log")
+
+    def unreachable(self) -> None:
+        self.client.delete(self.folder, recursive=True)
+
+
+SERVED = [pytest.param(scheme, marks=pytest.mark.services) for scheme in ("webhdfs", "hdfs")]
+
+
+@pytest.fixture(params=["memory", "local", "fsspec", *SERVED])
 def place(request, tmp_path):
+    if request.param in {"webhdfs", "hdfs"}:
+        return HdfsFile(request.getfixturevalue("hdfs"), request.param)
     return {"memory": Topic, "local": lambda: LocalFile(tmp_path), "fsspec": RemoteFile}[request.param]()
 
 
