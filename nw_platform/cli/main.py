@@ -36,6 +36,7 @@ COMMANDS: Final[dict[str, str]] = {
     "report": "nw_platform.cli.report",
     "ddl": "nw_platform.cli.ddl",
     "generate": "nw_platform.cli.generate",
+    "services": "nw_platform.cli.services",
 }
 
 # What `nw --help` says of each, without importing it.
@@ -57,6 +58,7 @@ SUMMARIES: Final[dict[str, str]] = {
     "report": "print a report",
     "ddl": "print Spark or Hive DDL for the tables",
     "generate": "write reproducible traffic and the truth about it",
+    "services": "run a Kafka and an HDFS here, for development and tests",
 }
 
 _DESCRIPTION: Final = "Proves that logs are complete: what should have arrived, what did, and what is inside."
