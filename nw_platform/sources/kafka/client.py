@@ -6,11 +6,18 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from typing import Any, Final
 
-from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, ResourceType
 
 from nw_platform.errors import ConfigError, SourceError
@@ -20,6 +27,7 @@ __all__ = ["CALL_S", "Broker", "Topic", "client_options", "one_line"]
 _LOG = logging.getLogger(__name__)
 
 CALL_S: Final = 4.0  # one request
+_CLOSE_S: Final = 2.0
 _TURN_S: Final = 0.05
 
 # What the client must be for records to be read exactly once, and why nobody else may set it.
@@ -94,6 +102,7 @@ class Broker:
     def __init__(self, options: Mapping[str, Any]) -> None:
         self.options = dict(options)
         self._admin: Any = None
+        self._commits: list[Future[Any]] = []
         self._said = ""  # the client's last error
 
     @property
@@ -205,9 +214,32 @@ class Broker:
                 found[resource.name] = keeps * 1000
         return found
 
+    def commit(self, offsets: Mapping[tuple[str, int], int]) -> None:
+        """Tell the consumer group how far it is, for those who watch it. Waits for nothing: see `close`."""
+        places = [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
+        if not places:
+            return
+        self._settle(0.0)
+        request = [ConsumerGroupTopicPartitions(str(self.options["group.id"]), places)]
+        try:
+            asked = self._client().alter_consumer_group_offsets(request, request_timeout=CALL_S)
+        except (KafkaException, ValueError, TypeError) as error:
+            _LOG.debug("kafka %s: group offsets were not committed: %s", self.address, error)
+            return
+        self._commits.extend(asked.values())
+
     def close(self) -> None:
-        """Give up the connections."""
+        """Give up the connections, once the group's offsets are written or a bounded time has passed."""
+        self._settle(_CLOSE_S)
         self._admin = None
+
+    def _settle(self, seconds: float) -> None:
+        """Look at the group's commits that are under way, waiting so long at most. A failure is worth a word only."""
+        done, waiting = wait(self._commits, timeout=seconds)
+        self._commits = list(waiting) if seconds == 0 else []
+        for future in done:
+            if (error := future.exception()) is not None:
+                _LOG.debug("kafka %s: group offsets were not committed: %s", self.address, error)
 
     def _client(self) -> Any:  # noqa: ANN401  (a client of an untyped library)
         if self._admin is None:

@@ -167,19 +167,6 @@ class Reading:
                         found[place] = first
         return found
 
-    def commit(self, offsets: Mapping[Place, int]) -> None:
-        """Tell the group how far it is, for those who watch it; whether that arrives is not waited for."""
-        consumer = self._consumer
-        if consumer is None or not offsets:
-            return
-        try:
-            consumer.commit(
-                offsets=[TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()],
-                asynchronous=True,
-            )
-        except (KafkaException, RuntimeError) as error:
-            _LOG.debug("kafka %s: group offsets were not committed: %s", self._broker.address, error)
-
     def close(self) -> None:
         """Stop the thread and leave, waiting for a bounded time."""
         with self._changed:
@@ -242,7 +229,7 @@ class Reading:
             self._consumer, self._thread, self._broken = None, None, None
         if self._consumer is None:
             tuned = {**{k: v for k, v in _SUGGESTED.items() if k not in self._broker.options}, **_TUNED}
-            self._consumer = self._broker.construct(Consumer, {**tuned, "on_commit": _committed})
+            self._consumer = self._broker.construct(Consumer, tuned)
         places = [TopicPartition(*place, partition.position) for place, partition in self._partitions.items()]
         try:
             self._consumer.assign(places)
@@ -349,8 +336,3 @@ class Reading:
         edges = [0, *(np.flatnonzero(changes) + 1).tolist(), count]
         for a, b in itertools.pairwise(edges):
             yield (messages[a].topic(), int(partitions[a])), a, b
-
-
-def _committed(error: object, _offsets: object) -> None:
-    if error is not None:
-        _LOG.debug("group offsets were not committed: %s", error)

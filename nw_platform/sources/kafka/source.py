@@ -92,8 +92,7 @@ class KafkaSource:
         if receipt.kind not in _KINDS:
             return
         self._take(receipt)
-        if self._reading is not None:
-            self._reading.commit({(span.source, span.partition): span.end for span in receipt.spans})
+        self._broker.commit({(span.source, span.partition): span.end for span in receipt.spans})
 
     def plan(self, now: int, budget: Budget) -> Plan:
         """See Source."""
