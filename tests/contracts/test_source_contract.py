@@ -1,4 +1,4 @@
-"""What ingestion relies on, of every source: a shipped fake, files on local disk, on HDFS, on any other file system."""
+"""What ingestion relies on, of every source: a shipped fake, Kafka, files on local disk, on HDFS, on other systems."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from nw_platform.errors import ConfigError, SourceError
 from nw_platform.sources.contract import Budget
 from nw_platform.sources.memory import memory_log
 from nw_platform.sources.registry import open_source
+from tests.sources.kafka_topics import Topics
 from tests.sources.lane import Lane
 
 NOW = 4_000_000_000_000_000  # far after every file's time: whatever can settle has settled
@@ -102,11 +103,34 @@ class HdfsFile:
         self.client.delete(self.folder, recursive=True)
 
 
-SERVED = [pytest.param(scheme, marks=pytest.mark.services) for scheme in ("webhdfs", "hdfs")]
+class KafkaTopic:
+    """A topic of a real broker."""
+
+    def __init__(self, kafka) -> None:
+        self.topic = Topics(kafka).make()
+        self.kafka = kafka
+
+    def open(self):
+        return open_source("kafka", bootstrap=self.kafka.bootstrap, topics=[self.topic.name])
+
+    def append(self, values: list[bytes]) -> None:
+        self.topic.append(values)
+
+    def lose(self) -> None:
+        self.topic.delete()
+
+    def unreachable(self) -> None:
+        self.kafka.stop()
+
+
+SERVED = [pytest.param(kind, marks=pytest.mark.services) for kind in ("kafka", "webhdfs", "hdfs")]
 
 
 @pytest.fixture(params=["memory", "local", "fsspec", *SERVED])
 def place(request, tmp_path):
+    if request.param == "kafka":
+        stopped = "reached" in request.node.name  # not the broker that other tests use
+        return KafkaTopic(request.getfixturevalue("own_kafka" if stopped else "kafka"))
     if request.param in {"webhdfs", "hdfs"}:
         return HdfsFile(request.getfixturevalue("hdfs"), request.param)
     return {"memory": Topic, "local": lambda: LocalFile(tmp_path), "fsspec": RemoteFile}[request.param]()
