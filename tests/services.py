@@ -5,7 +5,8 @@ Fixtures (mark the test with `@pytest.mark.services`):
     kafka       the run's broker: `kafka.bootstrap`, `kafka.make_topic(partitions, config)`
     hdfs        the run's HDFS: `hdfs.webhdfs`, `hdfs.rpc`, `hdfs.folder` (of this test alone, such as "/tests/x1")
     own_kafka   a broker of this test alone, which may be stopped, killed and started: `.stop() .kill() .start()`
-    own_hdfs    the same for HDFS (NameNode and DataNode)
+    start_kafka a function that starts such brokers, with properties of their own: `start_kafka({"listeners": ...})`
+    own_hdfs    as own_kafka, for HDFS (NameNode and DataNode)
 
 Where Java, Maven or the jars are missing such a test is skipped, and fails if NW_REQUIRE_SERVICES=1. The services end
 with the run, even when it is killed (nw_platform/services/guardian.py).
@@ -16,16 +17,20 @@ from __future__ import annotations
 import os
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from nw_platform.errors import RequirementError
+from nw_platform.services.artefacts import ServiceName, jars
 from nw_platform.services.guardian import guarded
 from nw_platform.services.hdfs import Hdfs
+from nw_platform.services.java import find_java
 from nw_platform.services.kafka import Kafka
+
+_FETCH_SECONDS = 200.0  # below pytest's own limit
 
 
 @dataclass
@@ -96,17 +101,27 @@ def services_folder(testrun_uid: str) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def shared_kafka(services_folder: Path) -> KafkaForTests:
-    with _required():
-        return KafkaForTests(Kafka(services_folder / "shared", quick=True))
+def kafka_jars() -> Path:
+    """What Kafka needs is there. Tried once a worker: without a network it takes long to find out."""
+    return _required("kafka")
 
 
 @pytest.fixture(scope="session")
-def shared_hdfs(services_folder: Path) -> Hdfs:
-    with _required():
-        service = Hdfs(services_folder / "shared", quick=True)
-        service.up()
-        return service
+def hdfs_jars() -> Path:
+    """What HDFS needs is there."""
+    return _required("hdfs")
+
+
+@pytest.fixture(scope="session")
+def shared_kafka(services_folder: Path, kafka_jars: Path) -> KafkaForTests:  # noqa: ARG001  (has to be there)
+    return KafkaForTests(Kafka(services_folder / "shared", quick=True))
+
+
+@pytest.fixture(scope="session")
+def shared_hdfs(services_folder: Path, hdfs_jars: Path) -> Hdfs:  # noqa: ARG001  (has to be there)
+    service = Hdfs(services_folder / "shared", quick=True)
+    service.up()
+    return service
 
 
 @pytest.fixture
@@ -120,29 +135,48 @@ def hdfs(shared_hdfs: Hdfs) -> HdfsForTests:
 
 
 @pytest.fixture
-def own_kafka(services_folder: Path) -> Iterator[KafkaForTests]:
-    service = Kafka(services_folder / uuid.uuid4().hex[:8], quick=True)
-    with _required():
-        yield KafkaForTests(service)
-    service.down(purge=True)
+def own_folder(services_folder: Path) -> Path:
+    """A folder of this test alone; services that run in it end with the run at the latest."""
+    return services_folder / uuid.uuid4().hex[:8]
 
 
 @pytest.fixture
-def own_hdfs(services_folder: Path) -> Iterator[HdfsForTests]:
-    service = Hdfs(services_folder / uuid.uuid4().hex[:8], quick=True)
-    with _required():
-        yield HdfsForTests(service)
-    service.down(purge=True)
+def start_kafka(
+    own_folder: Path,
+    kafka_jars: Path,  # noqa: ARG001  (has to be there)
+) -> Iterator[Callable[..., KafkaForTests]]:
+    """Start brokers of this test alone: `start_kafka(properties={"auto.create.topics.enable": "false"})`."""
+    started: list[Kafka] = []
+
+    def start(properties: Mapping[str, str] | None = None) -> KafkaForTests:
+        started.append(Kafka(own_folder / str(len(started)), quick=True, properties=properties))
+        return KafkaForTests(started[-1])
+
+    yield start
+    for server in started:
+        server.down(purge=True)
 
 
-class _required:  # noqa: N801  (used like a function)
-    """Turns a missing requirement into a skip, or into a failure where services are required."""
+@pytest.fixture
+def own_kafka(start_kafka: Callable[..., KafkaForTests]) -> KafkaForTests:
+    return start_kafka()
 
-    def __enter__(self) -> None:
-        pass
 
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, RequirementError):
-            if os.environ.get("NW_REQUIRE_SERVICES") == "1":
-                pytest.fail(f"NW_REQUIRE_SERVICES=1, but {error}")
-            pytest.skip(str(error))
+@pytest.fixture
+def own_hdfs(own_folder: Path, hdfs_jars: Path) -> Iterator[HdfsForTests]:  # noqa: ARG001  (has to be there)
+    server = Hdfs(own_folder, quick=True)
+    try:
+        yield HdfsForTests(server)
+    finally:
+        server.down(purge=True)
+
+
+def _required(name: ServiceName) -> Path:
+    """The jars. What is missing is a skip, or a failure where services are required."""
+    try:
+        find_java()
+        return jars(name, timeout=_FETCH_SECONDS)
+    except RequirementError as error:
+        if os.environ.get("NW_REQUIRE_SERVICES") == "1":
+            pytest.fail(f"NW_REQUIRE_SERVICES=1, but {error}")
+        pytest.skip(str(error))

@@ -10,8 +10,9 @@ from typing import Final, TypeVar
 
 from nw_platform.cli.output import Output
 from nw_platform.errors import UsageError
-from nw_platform.services.artefacts import NAMES, ServiceName, jars
+from nw_platform.services.artefacts import NAMES, ServiceName, cache_folder, is_fetched, jars
 from nw_platform.services.hdfs import Hdfs
+from nw_platform.services.java import find_java
 from nw_platform.services.kafka import Kafka
 from nw_platform.services.service import Service
 from nw_platform.settings import load, locate
@@ -58,13 +59,14 @@ def run(args: argparse.Namespace, out: Output) -> int:
         raise UsageError(f"--purge deletes data and goes with `nw services down` only, not with `{args.action}`")
     names: Sequence[ServiceName] = NAMES if args.service is None else (args.service,)
     if args.action == "fetch":
-        out.result({name: str(jars(name)) for name in names})
+        out.result({name: _fetched(name, out) for name in names})
         return 0
     folder = _folder(args)
     services = {name: _KINDS[name](folder) for name in names}
     if args.action == "up":
+        find_java()
         for name in names:
-            jars(name)  # one after the other, and before anything is started
+            _fetched(name, out)  # one after the other, and before anything is started
         out.note(f"starting {' and '.join(names)} in {folder}")
         _print(_each(services, lambda service: service.up()), out)
     elif args.action == "status":
@@ -84,6 +86,12 @@ def _each(services: Mapping[ServiceName, Service], do: Callable[[Service], _Resu
     with ThreadPoolExecutor(len(services)) as pool:
         running = {name: pool.submit(do, service) for name, service in services.items()}
     return {name: done.result() for name, done in running.items()}
+
+
+def _fetched(name: ServiceName, out: Output) -> str:
+    if not is_fetched(name):
+        out.note(f"downloading {name} with Maven into {cache_folder()}")
+    return str(jars(name))
 
 
 def _print(found: Mapping[str, _Addresses], out: Output) -> None:

@@ -50,13 +50,18 @@ def jars(name: ServiceName, *, timeout: float = _FETCH_SECONDS) -> Path:
     Raises:
         RequirementError: Maven is missing, or cannot fetch them.
     """
-    folder = cache_folder() / f"{name}-{hashlib.sha256(pom(name)).hexdigest()[:12]}"
+    folder = _folder(name)
     if folder.is_dir():
         return folder
     with locked(folder.with_name(f"{name}.lock")):
         if not folder.is_dir():
             _fetch(name, folder, timeout)
     return folder
+
+
+def is_fetched(name: ServiceName) -> bool:
+    """Whether the jars are here."""
+    return _folder(name).is_dir()
 
 
 def classpath(name: ServiceName) -> str:
@@ -66,6 +71,10 @@ def classpath(name: ServiceName) -> str:
         RequirementError: as `jars`.
     """
     return str(jars(name) / "*")
+
+
+def _folder(name: ServiceName) -> Path:
+    return cache_folder() / f"{name}-{hashlib.sha256(pom(name)).hexdigest()[:12]}"
 
 
 def _fetch(name: ServiceName, folder: Path, timeout: float) -> None:

@@ -6,6 +6,7 @@ it when the last user has let go or has died, and then stops every service in FO
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from nw_platform.errors import NeverwinterError
 from nw_platform.services.hdfs import Hdfs
 from nw_platform.services.kafka import Kafka
 from nw_platform.services.locks import locked
@@ -57,7 +59,8 @@ def guard(folder: Path) -> None:
     fcntl.flock(users, fcntl.LOCK_EX)
     for place in {lock.parent for lock in folder.rglob("*.lock")}:
         for service in (Kafka(place), Hdfs(place)):
-            service.kill()
+            with contextlib.suppress(NeverwinterError):  # the others are to be stopped all the same
+                service.kill()
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -18,6 +18,7 @@ NEWEST: Final = 23
 
 _GET: Final = "(Debian, Ubuntu: apt-get install openjdk-17-jre-headless maven)"
 _ANSWER_SECONDS: Final = 30
+_PLACES: Final = ("/usr/lib/jvm/*/bin/java", "/Library/Java/JavaVirtualMachines/*/Contents/Home/bin/java")
 
 
 def find_java(environ: Mapping[str, str] | None = None) -> str:
@@ -68,6 +69,5 @@ def _candidates(environ: Mapping[str, str]) -> Iterator[str]:
         yield str(Path(home) / "bin" / "java")
     if (on_path := shutil.which("java", path=environ.get("PATH", ""))) is not None:
         yield on_path
-    for place in (Path("/usr/lib/jvm"), Path("/Library/Java/JavaVirtualMachines")):
-        yield from sorted(str(java) for java in place.glob("*/bin/java"))
-        yield from sorted(str(java) for java in place.glob("*/Contents/Home/bin/java"))
+    for pattern in _PLACES:
+        yield from sorted(str(java) for java in Path("/").glob(pattern.removeprefix("/")))

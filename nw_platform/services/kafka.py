@@ -33,6 +33,8 @@ _PROPERTIES: Final[Mapping[str, str]] = {
     "share.coordinator.state.topic.replication.factor": "1",
     "share.coordinator.state.topic.min.isr": "1",
     "group.initial.rebalance.delay.ms": "0",
+    "broker.heartbeat.interval.ms": "1000",
+    "broker.session.timeout.ms": "4000",  # so long a killed broker's successor waits
     "log.initial.task.delay.ms": "1000",
     "log.retention.check.interval.ms": "1000",
     "log.segment.delete.delay.ms": "1000",
