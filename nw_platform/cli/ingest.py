@@ -11,13 +11,14 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from nw_platform.cli.output import Output, clock
+from nw_platform.errors import UsageError
 from nw_platform.ingest.outcome import BatchReport, TickReport
 from nw_platform.ingest.session import Session
 from nw_platform.ingest.tick import run_tick
 from nw_platform.settings import load
 
 HELP = "Read what is new at the sources into raw and logs: once, or every minute until it is stopped."
-EXAMPLE = "nw ingest --once\n  nw ingest --stream apache_access"
+EXAMPLE = "nw ingest --once\n  nw ingest --stream apache_access\n  nw ingest --stream app --lane 1"
 
 _EVERY_S: Final = 60.0
 _COUNTS: Final = ("records", "bytes", "normal", "error", "watchdog", "duplicates", "late", "rejects", "skipped_lines")
@@ -26,6 +27,9 @@ _COUNTS: Final = ("records", "bytes", "normal", "error", "watchdog", "duplicates
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `nw ingest`."""
     parser.add_argument("--stream", metavar="S", action="append", help="only this stream (may be given more than once)")
+    parser.add_argument(
+        "--lane", metavar="I", type=int, help="only the lane of this number, from 0: other processes take the others"
+    )
     parser.add_argument("--once", action="store_true", help="stop when everything that is there now is in")
 
 
@@ -33,24 +37,28 @@ def run(args: argparse.Namespace, out: Output) -> int:
     """Ingest; 1 if a file is damaged or unreadable, or a stream failed."""
     settings = load(args.config)
     names = [settings.stream(name).name for name in args.stream or settings.streams]
+    most = max(settings.streams[name].lanes for name in names)
+    if args.lane is not None and not 0 <= args.lane < most:
+        raise UsageError(f"--lane {args.lane}: the lanes of {', '.join(names)} are numbered 0 to {most - 1}")
     with Session(settings) as session:
         if not args.once:
-            return _loop(session, names, out)
+            return _loop(session, names, args.lane, out)
         with out.progress(None, "ingest") as bar:
             report = run_tick(
-                session, clock, streams=names, until_caught_up=True, pause=time.sleep, progress=bar.report
-            )
+                session, clock, streams=names, lane=args.lane, until_caught_up=True, pause=time.sleep,
+                progress=bar.report,
+            )  # fmt: skip
     return _say(report, names, out, quiet=False)
 
 
-def _loop(session: Session, names: Sequence[str], out: Output) -> int:
+def _loop(session: Session, names: Sequence[str], lane: int | None, out: Output) -> int:
     """A tick a minute until SIGTERM (which lets a batch end) or an interrupt."""
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     code = 0
     while not stop.is_set():
         started = time.monotonic()
-        report = run_tick(session, clock, streams=names, deadline=clock() + int(_EVERY_S * 1_000_000))
+        report = run_tick(session, clock, streams=names, lane=lane, deadline=clock() + int(_EVERY_S * 1_000_000))
         code = _say(report, names, out, quiet=True) or code
         if not report.more:
             stop.wait(max(0.0, _EVERY_S - (time.monotonic() - started)))

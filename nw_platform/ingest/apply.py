@@ -23,15 +23,14 @@ import pyarrow.compute as pc
 
 from nw_platform.errors import CommitConflictError, InvariantError
 from nw_platform.ingest.batch import Parsed
-from nw_platform.ingest.dedupe import Remembered, remembering
+from nw_platform.ingest.dedupe import APPLY_APP, Remembered, alone
 from nw_platform.ingest.steps import Step, reached
-from nw_platform.lake.parquet import WrittenFile
+from nw_platform.lake.parquet import QUICK_LEVEL, WrittenFile
 from nw_platform.lake.store import DUPLICATES_SCHEMA, Lake
-from nw_platform.lake.tables import LakeFile, LakeTable, Snapshot, file_name
+from nw_platform.lake.tables import LakeFile, LakeTable, Snapshot, batch_of, file_name
 from nw_platform.record.hours import HOUR_US, hour_of, partition_of
 from nw_platform.record.spans import Receipt
 
-APPLY_APP = "apply"
 _WRITERS = 2
 RULES_KEY = "neverwinter.rules"
 
@@ -62,13 +61,14 @@ def apply_batch(
         CommitConflictError: another run applied something at the same time; call again.
         InvariantError: the counts do not add up; nothing was committed.
     """
-    logs = lake.logs(stream)
-    duplicates = lake.duplicates().snapshot()  # before `logs`: no compaction has merged what is stale in it
-    snapshot = logs.ensure(parsed.rows.schema)
-    if snapshot.transaction(receipt.lane) >= receipt.sequence:
-        return None
-    number = snapshot.transaction(APPLY_APP) + 1
-    with remembering(work, snapshot) as known:
+    with alone(work) as mine:
+        logs = lake.logs(stream)
+        duplicates = lake.duplicates().snapshot()  # before `logs`: no compaction has merged what is stale in it
+        snapshot = logs.ensure(parsed.rows.schema)
+        if snapshot.transaction(receipt.lane) >= receipt.sequence:
+            return None
+        number = snapshot.transaction(APPLY_APP) + 1
+        known = Remembered(mine, snapshot)
         return _apply(lake, logs, snapshot, duplicates, receipt, parsed, known, number=number, rules=rules, now=now)
 
 
@@ -85,7 +85,7 @@ def _apply(
     rules: str,
     now: int,
 ) -> Applied:
-    repeated = known.repeated(parsed, snapshot)
+    repeated = known.repeated(parsed)
     kept = parsed.rows.filter(pa.array(~repeated)) if repeated.any() else parsed.rows
     applied = _counted(kept, int(repeated.sum()))
     received = applied.normal + applied.error + applied.watchdog + applied.duplicates
@@ -109,7 +109,7 @@ def _apply(
         logs.discard(written)
         raise
     reached(Step.LOGS_COMMITTED)
-    known.took(number)
+    known.took(number, receipt.lane, receipt.sequence)
     return applied
 
 
@@ -167,18 +167,14 @@ def write_hours(
     def write(i: int) -> WrittenFile:
         dt, hh = partition_of(hour_of(int(values[i]) * HOUR_US))
         partition = {"dt": dt, "hour": hh}
-        with logs.writer(file_name(lane, sequence), schema, partition, statistics=("event_time",)) as writer:
+        with logs.writer(
+            file_name(lane, sequence), schema, partition, statistics=("event_time",), level=QUICK_LEVEL
+        ) as writer:
             writer.write(whole.slice(bounds[i], bounds[i + 1] - bounds[i]))
             return writer.close()
 
     with ThreadPoolExecutor(_WRITERS, thread_name_prefix="logs") as pool:
         return list(pool.map(write, range(len(values))))
-
-
-def batch_of(path: str) -> tuple[str, int] | None:
-    """(lane, sequence) in the name of a file of one batch; None: it was merged or rebuilt since."""
-    lane, sequence, *_ = (path.rsplit("/", 1)[-1]).split("-")
-    return (lane, int(sequence)) if lane[:1].isdigit() and sequence.isdigit() else None
 
 
 def is_dangling(file: LakeFile, logs: Snapshot) -> bool:

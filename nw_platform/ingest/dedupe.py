@@ -1,10 +1,11 @@
 """Which rows of a batch repeat an id that their event hour already has.
 
 Only ids that senders gave can repeat: ids derived from positions hold the source's incarnation and are disjoint.
-What is remembered is a hint in the work folder, valid for exactly one state of the `logs` table (its id and the
-number of its last apply); anything else, after a crash or on another machine, is thrown away and built anew from the
-table's hours as they are needed. The manifest is removed before the first change and written after the last, so a
-crash in between leaves no half-changed hint that looks whole.
+What is remembered is a hint in the work folder, hour by hour, of one `logs` table (by its id) as of one of its
+applies. What other runs have applied since (other lanes, another machine) is read from the files they added; after a
+rebuild, a retention or a crash the hint is thrown away and built anew from the table's hours as they are needed. The
+manifest is removed before the first change and written after the last, so a crash in between leaves no half-changed
+hint that looks whole.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ import contextlib
 import fcntl
 import json
 import shutil
+import time
 import zipfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -25,42 +28,59 @@ from nw_platform.ingest.batch import Parsed
 from nw_platform.ingest.idset import Ids, IdSet, New
 from nw_platform.ingest.steps import Step, reached
 from nw_platform.lake.engine import connect, scan
-from nw_platform.lake.tables import Snapshot
+from nw_platform.lake.tables import LakeFile, Snapshot, batch_of
 from nw_platform.record.hours import HOUR_US, hour_of
 
 _ID_SCHEMA: Final = pa.schema(
     [pa.field("event_id", pa.string()), pa.field("session", pa.string()), pa.field("seq", pa.int64())]
 )
+APPLY_APP: Final = "apply"  # `logs`: how often something was applied
+REBUILD_APP: Final = "rebuild"  # `logs`: the last apply that was a rebuild
+RETENTION_APP: Final = "retention"  # `logs`: the last apply that deleted hours
+_PATIENCE_S: Final = 60.0
+_LOOK_AGAIN_S: Final = 0.02
 _KEPT_HOURS: Final = 500  # hours remembered; the oldest are rebuilt if a late record needs them
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Which of an hour's files are in what is remembered of it."""
+
+    apply: int  # as of this apply
+    lanes: dict[str, int]  # lane -> last batch with a file there
+    merged: list[str]  # paths of compacted or rebuilt files
 
 
 class Remembered:
     """What is known of the ids in one stream's `logs`, as of one snapshot."""
 
-    def __init__(self, folder: Path | None, table_id: str, apply: int) -> None:
-        """Use what `folder` holds if it belongs to this state. None: remember nothing beyond this object."""
-        self._folder, self._table_id = folder, table_id
+    def __init__(self, folder: Path | None, snapshot: Snapshot) -> None:
+        """Use what `folder` holds of this table. None: remember nothing beyond this object."""
+        self._folder, self._snapshot = folder, snapshot
+        self._state = [snapshot.table_id, snapshot.transaction(REBUILD_APP), snapshot.transaction(RETENTION_APP)]
         self._hours: dict[str, IdSet] = {}
-        self._saved: set[str] = set()
+        self._saved: dict[str, _Known] = {}
         self._new: dict[str, New] = {}
+        self._foreign = apply = snapshot.transaction(APPLY_APP)  # no other run has applied anything since this one
         if folder is None:
             return
-        with contextlib.suppress(OSError, ValueError, KeyError):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             manifest = json.loads((folder / "manifest.json").read_text())
-            if manifest["table"] == table_id and manifest["apply"] == apply:
-                self._saved = set(manifest["hours"])
+            if manifest["state"] == self._state:
+                self._saved = {hour: _Known(*known) for hour, known in manifest["hours"].items()}
+                self._foreign = manifest["foreign"] if manifest["apply"] == apply else apply
         if not self._saved:
             shutil.rmtree(folder / "hours", ignore_errors=True)
 
-    def repeated(self, parsed: Parsed, snapshot: Snapshot) -> np.ndarray:
-        """A bool for each row: it repeats an id of its event hour (in `snapshot`, or in an earlier row)."""
+    def repeated(self, parsed: Parsed) -> np.ndarray:
+        """A bool for each row: it repeats an id of its event hour (in the snapshot, or in an earlier row)."""
         repeated = np.zeros(parsed.rows.num_rows, dtype=bool)
         self._new = {}
         for hour, at, ids in _by_hour(parsed):
-            repeated[at], self._new[hour] = self._hour(hour, snapshot).repeats(ids, len(at))
+            repeated[at], self._new[hour] = self._hour(hour).repeats(ids, len(at))
         return repeated
 
-    def took(self, apply: int) -> None:
+    def took(self, apply: int, lane: str, sequence: int) -> None:
         """The batch asked for last is in `logs` as apply number `apply`: remember its ids."""
         touched = []
         if self._folder is not None:
@@ -73,38 +93,76 @@ class Remembered:
             return
         for hour in touched:
             self._hours[hour].save(self._folder / "hours" / hour)
-        kept = sorted(self._saved | set(touched))
-        for hour in kept[:-_KEPT_HOURS]:
+        for hour in touched:
+            files = [file.path for file in self._snapshot.hour_files([hour])]
+            batches = [batch for batch in map(batch_of, files) if batch is not None]
+            lanes = {of: max(n for name, n in batches if name == of) for of, _ in batches}
+            merged = [path for path in files if batch_of(path) is None]
+            self._saved[hour] = _Known(apply, {**lanes, lane: sequence}, merged)
+        for hour in sorted(self._saved)[:-_KEPT_HOURS]:
             shutil.rmtree(self._folder / "hours" / hour, ignore_errors=True)
             self._hours.pop(hour, None)
-        self._saved = set(kept[-_KEPT_HOURS:])
-        manifest = {"table": self._table_id, "apply": apply, "hours": sorted(self._saved)}
+            del self._saved[hour]
+        hours = {hour: [known.apply, known.lanes, known.merged] for hour, known in sorted(self._saved.items())}
+        manifest = {"state": self._state, "apply": apply, "foreign": self._foreign, "hours": hours}
         temporary = self._folder / "manifest.new"
         temporary.write_text(json.dumps(manifest))
         temporary.replace(self._folder / "manifest.json")
         reached(Step.DEDUPE_SAVED)
 
-    def _hour(self, hour: str, snapshot: Snapshot) -> IdSet:
+    def _hour(self, hour: str) -> IdSet:
         if hour not in self._hours:
-            known = None
-            if self._folder is not None and hour in self._saved:
-                with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-                    known = IdSet.load(self._folder / "hours" / hour)
-            self._hours[hour] = known or _from_table(hour, snapshot)
+            files = self._snapshot.hour_files([hour])
+            added = self._added_since(self._saved[hour], files) if hour in self._saved else None
+            known = None if added is None else self._load(hour)
+            if known is None or added is None:
+                known, added = IdSet(), files
+            if added and self._folder is not None:
+                (self._folder / "manifest.json").unlink(missing_ok=True)  # what was loaded is written to in place
+            self._hours[hour] = _with_files(known, added)
         return self._hours[hour]
+
+    def _load(self, hour: str) -> IdSet | None:
+        if self._folder is not None:
+            with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+                return IdSet.load(self._folder / "hours" / hour)
+        return None
+
+    def _added_since(self, known: _Known, files: list[LakeFile]) -> list[LakeFile] | None:
+        """The files of an hour that other runs have added; None: that cannot be told."""
+        if known.apply >= self._foreign:
+            return []
+        added = []
+        for file in files:
+            batch = batch_of(file.path)
+            if batch is None and file.path not in known.merged:
+                return None
+            if batch is not None and batch[1] > known.lanes.get(batch[0], -1):
+                added.append(file)
+        return added
 
 
 @contextlib.contextmanager
-def remembering(folder: Path, snapshot: Snapshot) -> Iterator[Remembered]:
-    """The hint of one stream, for one apply on `snapshot`. A second process on this machine works without it."""
+def alone(folder: Path) -> Iterator[Path | None]:
+    """Keep the hint in `folder`, and applying, to one process of this machine at a time; the others wait.
+
+    Appliers of one stream conflict anyway, and who loses has to do its work again. None: whoever has it does not let
+    go of it, so work without it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    give_up = time.monotonic() + _PATIENCE_S
     with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            mine: Path | None = folder
-        except OSError:
-            mine = None
-        yield Remembered(mine, snapshot.table_id, snapshot.transaction("apply"))
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                if time.monotonic() < give_up:
+                    time.sleep(_LOOK_AGAIN_S)
+                    continue
+                yield None
+                return
+            yield folder
+            return
 
 
 def _by_hour(parsed: Parsed) -> list[tuple[str, np.ndarray, Ids]]:
@@ -127,10 +185,8 @@ def _by_hour(parsed: Parsed) -> list[tuple[str, np.ndarray, Ids]]:
     return found
 
 
-def _from_table(hour: str, snapshot: Snapshot) -> IdSet:
-    """The ids that an hour's files hold; derived ids among them do no harm."""
-    known = IdSet()
-    files = snapshot.hour_files([hour])
+def _with_files(known: IdSet, files: list[LakeFile]) -> IdSet:
+    """What is known, and the ids that files hold; derived ids among them do no harm."""
     if not files:
         return known
     with connect() as connection:

@@ -54,6 +54,17 @@ class Lag:
 
     seconds: float  # age of the oldest data that is ready and not ingested; 0: caught up
     records: int | None = None  # how many are ready; None: the source cannot say
+    expires_in: float | None = None  # seconds until the source's own retention deletes the first; None: never, unknown
+
+    def and_also(self, other: Lag) -> Lag:
+        """Two lanes of one stream together."""
+        expires = [at for at in (self.expires_in, other.expires_in) if at is not None]
+        counts = (self.records, other.records)
+        return Lag(
+            max(self.seconds, other.seconds),
+            None if None in counts else sum(n for n in counts if n is not None),
+            min(expires, default=None),
+        )
 
 
 @dataclass(slots=True)

@@ -23,18 +23,19 @@ import pyarrow as pa
 from nw_platform.errors import CommitConflictError, InvariantError
 from nw_platform.ingest.apply import Applied, apply_batch
 from nw_platform.ingest.batch import Chunk, Coalescer, Parsed, chunks_of_raw, gathered, parse_chunk, span_order
+from nw_platform.ingest.lanes import lane_name, lanes_by_epoch
 from nw_platform.ingest.outcome import BatchReport
 from nw_platform.ingest.raw import MakeFramer, RawWriter, commit_raw, next_receipt, raw_file, read_spans
 from nw_platform.ingest.steps import Step, reached
 from nw_platform.lake.receipts import ReceiptLog, receipts_app
 from nw_platform.lake.store import Lake
+from nw_platform.lake.tables import Snapshot
 from nw_platform.parsing.contract import Format
 from nw_platform.record.envelope import logs_schema
 from nw_platform.record.spans import Receipt, Span
 from nw_platform.sources.contract import Budget, Plan, Problem, Source
 
 _PARSERS = 2
-LANE = "0.0"  # epoch 0, lane 0: all that a landing stream has
 
 
 class Pipeline:
@@ -44,19 +45,23 @@ class Pipeline:
         self,
         lake: Lake,
         stream: str,
-        source: Source,
+        sources: Sequence[Source],
         form: Format,
         make_framer: MakeFramer,
         *,
         rules: str,
         work: Path,
+        index: int = 0,
         sniffed: dict[str, Any] | None = None,
     ) -> None:
-        self.lake, self.stream, self.source, self.form, self.rules = lake, stream, source, form, rules
-        self.lane = LANE
+        """Lane number `index` of as many as there are `sources`."""
+        self.lake, self.stream, self.form, self.rules = lake, stream, form, rules
+        self.sources, self.index, self.source = sources, index, sources[index]
+        self.lane = lane_name(0, index)  # until `standing` has looked which epoch it is
         self.make_framer = make_framer
         self.work = work
         self._sniffed = sniffed  # kept in receipts, so that a stream is sniffed once
+        self._done: dict[str, int] = {}  # lanes of epochs before -> the receipt up to which nothing is left of them
         self._last: Receipt | None = None  # the lane's last receipt, once recovered; None: recover first
         self.problems: list[Problem] = []  # met by the last plan and batch
         self.failed: set[tuple[str, int, int]] = set()  # spans of batches of which nothing could be read
@@ -71,6 +76,16 @@ class Pipeline:
         """When the lane's last batch was planned, as far as known."""
         return self._last.planned_time if self._last else None
 
+    def name_in(self, raw: Snapshot | None) -> str | None:
+        """The lane's name, if the stream is being read by as many lanes as this run is configured for."""
+        epochs = lanes_by_epoch(raw)
+        return epochs[-1][self.index] if epochs and len(epochs[-1]) == len(self.sources) else None
+
+    def to_finish(self, raw: Snapshot | None) -> list[str]:
+        """Lanes whose receipts this one sees to, in order: those of epochs before (the first lane does), and itself."""
+        old = [lane for lanes in lanes_by_epoch(raw)[:-1] for lane in lanes] if self.index == 0 else []
+        return [*old, self.lane]
+
     def stale(self) -> bool:
         """Whether the lane has moved, or has work left over, since this object last looked."""
         return self._last is None or self.pending()
@@ -78,17 +93,28 @@ class Pipeline:
     def pending(self) -> bool:
         """Whether receipts or records of the lane are committed that did not get further, or others came meanwhile."""
         raw = self.lake.raw(self.stream).snapshot()
-        at = raw.transaction(self.lane) if raw else -1
-        if at < 0:
+        if raw is None or not lanes_by_epoch(raw):
             return False
+        lane = self.name_in(raw)
+        if lane is None:
+            return True  # a new epoch is to be started
+        if lane != self.lane:
+            self.lane, self._last = lane, None
         receipts = self.lake.receipts().snapshot()
-        if receipts is None or receipts.transaction(receipts_app(self.stream, self.lane)) < at:
-            return True
-        if self._last is None or self._last.sequence != at:
-            log = ReceiptLog(self.lake, receipts, self.stream, self.lane)
+        for name in self.to_finish(raw):
+            at = raw.transaction(name)
+            mine = name == self.lane
+            if at == (self._last.sequence if mine and self._last else self._done.get(name)):
+                continue
+            if receipts is None or receipts.transaction(receipts_app(self.stream, name)) < at:
+                return True
+            log = ReceiptLog(self.lake, receipts, self.stream, name)
             if self.unapplied(log):
                 return True
-            self.resume(log)
+            if mine:
+                self.resume(log)
+            else:
+                self._done[name] = at
         return False
 
     def news(self, now: int, budget: Budget) -> bool:
@@ -122,7 +148,7 @@ class Pipeline:
         planned = max(now, last.planned_time)
         sequence = last.sequence + 1
         raw = self.lake.raw(self.stream).ensure()
-        if raw.transaction(self.lane) != last.sequence:
+        if self.name_in(raw) != self.lane or raw.transaction(self.lane) != last.sequence:
             self._last = None
             raise CommitConflictError(f"stream {self.stream}: another run is ahead; starting again from its receipt")
         with (
@@ -175,14 +201,14 @@ class Pipeline:
                 sink.take(chunk)
             return sink.finish()
 
-    def receipts(self) -> ReceiptLog:
-        """The lane's receipts as of now."""
-        return ReceiptLog(self.lake, self.lake.receipts().snapshot(), self.stream, self.lane)
+    def receipts(self, lane: str | None = None) -> ReceiptLog:
+        """The receipts of this or another lane of the stream, as of now."""
+        return ReceiptLog(self.lake, self.lake.receipts().snapshot(), self.stream, lane or self.lane)
 
     def unapplied(self, log: ReceiptLog) -> list[Receipt]:
         """Receipts of records that are in raw and have not reached `logs`, oldest first."""
         logs = self.lake.logs(self.stream).snapshot()
-        applied = logs.transaction(self.lane) if logs else -1
+        applied = logs.transaction(log.lane) if logs else -1
         open_ = [r for r in log[applied + 1 :] if r.kind in {"batch", "replay"} and r.sequence > applied]
         return [r for r in open_ if r.records or r.kind == "replay"]
 

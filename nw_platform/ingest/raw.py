@@ -7,7 +7,7 @@ where it stays for ever; if the run dies between the two, the next one takes it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Final, Self
@@ -124,20 +124,31 @@ def commit_raw(
     *,
     add: Iterable[WrittenFile] = (),
     remove: Iterable[LakeFile] = (),
+    transactions: Mapping[str, int] | None = None,
     now: int,
 ) -> None:
-    """One commit: records, receipts of one lane, transaction. Then the receipts' own table.
+    """One commit: records, receipts (of each lane in their sequence), transactions. Then the receipts' own table.
+
+    `transactions`: of other lanes, which must not have moved either.
 
     Raises:
         CommitConflictError: another run took this sequence; what was read is to be forgotten.
     """
-    last = receipts[-1]
+    by_lane: dict[str, list[Receipt]] = {}
+    for receipt in receipts:
+        by_lane.setdefault(receipt.lane, []).append(receipt)
+    moves = {lane: of_lane[-1].sequence for lane, of_lane in by_lane.items()}
     snapshot.commit(
-        add=add, remove=remove, transactions={last.lane: last.sequence}, metadata=receipts_metadata(receipts), now=now
+        add=add,
+        remove=remove,
+        transactions={**(transactions or {}), **moves},
+        metadata=receipts_metadata(receipts),
+        now=now,
     )
-    reached(_COMMITTED[last.kind])
-    append_receipts(lake, receipts, now)
-    reached(Step.RECEIPT_APPENDED)
+    reached(_COMMITTED[receipts[-1].kind])
+    for of_lane in by_lane.values():
+        append_receipts(lake, of_lane, now)
+        reached(Step.RECEIPT_APPENDED)
 
 
 def next_receipt(last: Receipt, now: int, **fields: Any) -> Receipt:  # noqa: ANN401  (Receipt's fields)
@@ -163,8 +174,11 @@ def next_receipt(last: Receipt, now: int, **fields: Any) -> Receipt:  # noqa: AN
     )
 
 
-def genesis(source: Source, stream: str, lane: str, planned: int) -> Receipt:
-    """The first receipt of a lane: the positions it starts from, before anything is read."""
+def genesis(source: Source, stream: str, lane: str, planned: int, before: Sequence[Receipt] = ()) -> Receipt:
+    """The first receipt of a lane: the positions it starts from, before anything is read.
+
+    `before`: the last receipt of each lane of the epoch before; their digests tie its chains to this one.
+    """
     return Receipt(
         stream=stream,
         lane=lane,
@@ -172,7 +186,7 @@ def genesis(source: Source, stream: str, lane: str, planned: int) -> Receipt:
         kind="genesis",
         arrival_hour=hour_of(planned),
         spans=(),
-        positions=source.genesis(planned),
+        positions=source.genesis(planned, [last.positions for last in before]),
         records=0,
         bytes=0,
         skipped_lines=0,
@@ -180,6 +194,7 @@ def genesis(source: Source, stream: str, lane: str, planned: int) -> Receipt:
         previous_digest=FIRST_DIGEST,
         event_hours={},
         planned_time=planned,
+        detail={"after": {last.lane: last.self_digest() for last in before}} if before else {},
     )
 
 

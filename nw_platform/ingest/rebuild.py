@@ -8,6 +8,7 @@ from nw_platform.ingest.pipeline import Pipeline
 from nw_platform.ingest.rebuilding import rebuild_hours
 from nw_platform.ingest.recovery import opened
 from nw_platform.ingest.session import Session
+from nw_platform.lake.receipts import load_receipts
 
 
 def rebuild(
@@ -27,6 +28,6 @@ def hours_of(pipeline: Pipeline, first: str, last: str) -> list[str]:
     """Event hours from `first` to before `last` that receipts or `logs` know."""
     snapshot = pipeline.lake.logs(pipeline.stream).snapshot()
     known = set(snapshot.hours()) if snapshot else set()
-    for batch in current_batches(pipeline.receipts()):
+    for batch in current_batches(load_receipts(pipeline.lake, pipeline.stream, spans=False)):
         known |= batch.event_hours.keys()
     return sorted(hour for hour in known if first <= hour < last)

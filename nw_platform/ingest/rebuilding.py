@@ -13,10 +13,11 @@ A batch that is in `raw` and not in `logs` yet is left to whoever applies it, wi
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -27,8 +28,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nw_platform.errors import CommitConflictError, ExpiredError
-from nw_platform.ingest.apply import APPLY_APP, RULES_KEY, duplicates_app, is_dangling
+from nw_platform.ingest.apply import RULES_KEY, duplicates_app, is_dangling
 from nw_platform.ingest.batches import CurrentBatch, current_batches
+from nw_platform.ingest.dedupe import APPLY_APP, REBUILD_APP
 from nw_platform.ingest.hourfiles import (
     DUPLICATES_SORTED_BY,
     bag_digest,
@@ -43,12 +45,12 @@ from nw_platform.ingest.rawrows import batch_rows
 from nw_platform.ingest.steps import Step, reached
 from nw_platform.lake.engine import connect, literal, quoted
 from nw_platform.lake.parquet import WrittenFile
+from nw_platform.lake.receipts import load_receipts
 from nw_platform.lake.store import DUPLICATES_SCHEMA
 from nw_platform.lake.tables import LakeFile, Snapshot, file_name
 from nw_platform.record.hours import HOUR_US, hour_of, hour_start, next_hour, partition_of, to_iso
 
 REBUILD_KEY: Final = "neverwinter.rebuild"
-REBUILD_APP: Final = "rebuild"
 _ORDER: Final = ("__batch", "__row", "__sent")
 
 
@@ -58,6 +60,7 @@ class Staged:
 
     folder: Path
     schema: pa.Schema
+    dropped: Callable[[str], str] | None = None  # event hour -> SQL of the duplicates that it has now
     batches: dict[tuple[str, int], dict[str, int]] = field(default_factory=dict)  # (lane, sequence) -> event hours now
 
     def add(self, number: int, batch: CurrentBatch, pipeline: Pipeline) -> None:
@@ -91,11 +94,19 @@ class Staged:
             return scan_hours([], schema)
         staged = f"read_parquet([{', '.join(literal(str(file)) for file in files)}])"
         columns = ", ".join(quoted(name) for name in schema.names)
-        numbered = f"row_number() OVER (PARTITION BY event_id ORDER BY {', '.join(_ORDER[:2])})"
-        sent = f"SELECT *, {numbered} AS __n FROM {staged} WHERE __sent"
+        kept_first = f"{self._was_dropped(hour)}, " if self.dropped else ""
+        numbered = f"row_number() OVER (PARTITION BY event_id ORDER BY {kept_first}{', '.join(_ORDER[:2])})"
+        sent = f"SELECT *, {numbered} AS __n FROM {staged} AS s WHERE __sent"
         if repeats:
             return f"SELECT {columns} FROM ({sent}) WHERE __n > 1"
         return f"SELECT {columns} FROM {staged} WHERE NOT __sent UNION ALL SELECT {columns} FROM ({sent}) WHERE __n = 1"
+
+    def _was_dropped(self, hour: str) -> str:
+        """Lanes are applied in no order that receipts tell: of equal ids the copy that was kept stays."""
+        if self.dropped is None:
+            return "false"
+        same = " AND ".join(f"d.{name} = s.{name}" for name in ("source", "source_partition", "source_start"))
+        return f"EXISTS (SELECT 1 FROM ({self.dropped(hour)}) AS d WHERE {same})"
 
 
 def _conformed(rows: pa.Table, schema: pa.Schema) -> pa.Table:
@@ -145,9 +156,13 @@ def _attempt(
 ) -> list[HourChange]:
     logs = pipeline.lake.logs(pipeline.stream)
     snapshot = logs.ensure(pipeline.logs_schema)
-    staged = Staged(folder, snapshot.schema())
-    applied = max(snapshot.transaction(pipeline.lane), transactions.get(pipeline.lane, -1))
-    batches = [b for b in current_batches(pipeline.receipts()) if b.sequence <= applied]
+    everything = current_batches(load_receipts(pipeline.lake, pipeline.stream))
+    applied = {
+        lane: max(snapshot.transaction(lane), transactions.get(lane, -1)) for lane in {b.lane for b in everything}
+    }
+    batches = [b for b in everything if b.sequence <= applied[b.lane]]
+    dropped = functools.partial(_dropped, pipeline, snapshot) if len(applied) > 1 else None
+    staged = Staged(folder, snapshot.schema(), dropped)
     hours = _stage(pipeline, staged, batches, wanted, progress)
     if moved := [b for b in batches if staged.batches.get((b.lane, b.sequence), b.event_hours) != b.event_hours]:
         wanted |= hours  # if this attempt loses a race, the next one has to do them all
@@ -179,24 +194,28 @@ def say_moved(
     hours: Mapping[tuple[str, int], dict[str, int]],
     now: int,
 ) -> dict[str, int]:
-    """Receipts that say in which hours the records of these batches are now; returns the lane's new transaction.
+    """Receipts that say in which hours the records of these batches are now; returns the lanes' new transactions.
 
-    `hours`: (lane, sequence) of each -> event hour -> records. No transaction where a batch before them is not in
-    `logs` yet: it must not be passed over. Recovery then gets to these too.
+    `hours`: (lane, sequence) of each -> event hour -> records. No transaction for a lane in which a batch before them
+    is not in `logs` yet: it must not be passed over. Recovery then gets to these too.
 
     Raises:
         CommitConflictError: a batch came meanwhile.
     """
     raw = pipeline.lake.raw(pipeline.stream).ensure()
-    log = pipeline.receipts()
-    last = log[-1]
-    if raw.transaction(pipeline.lane) != last.sequence:
+    logbooks = {lane: pipeline.receipts(lane) for lane in sorted({batch.lane for batch in moved})}
+    last = {lane: log[-1] for lane, log in logbooks.items()}
+    if any(raw.transaction(lane) != receipt.sequence for lane, receipt in last.items()):
         raise CommitConflictError(f"stream {pipeline.stream}: another run is ahead; looking again")
-    waiting = any(r.records or r.kind == "replay" for r in log[(logs.transaction(pipeline.lane) if logs else -1) + 1 :])
+    waiting = {
+        lane
+        for lane, log in logbooks.items()
+        if any(r.records or r.kind == "replay" for r in log[(logs.transaction(lane) if logs else -1) + 1 :])
+    }
     receipts = []
     for batch in moved:
-        last = next_receipt(
-            last,
+        last[batch.lane] = next_receipt(
+            last[batch.lane],
             now,
             kind="replay",
             arrival_hour=batch.arrival_hour,
@@ -208,9 +227,9 @@ def say_moved(
             replaces=batch.sequence,
             detail={"was": sorted(batch.event_hours), "why": "parsing rules changed"},
         )
-        receipts.append(last)
+        receipts.append(last[batch.lane])
     commit_raw(pipeline.lake, raw, receipts, now=now)
-    return {} if waiting else {pipeline.lane: last.sequence}
+    return {lane: receipt.sequence for lane, receipt in last.items() if lane not in waiting}
 
 
 def _stage(
@@ -271,6 +290,13 @@ def _compare(
         written = write_sorted(connection, logs, after, schema, {"dt": dt, "hour": hh}, name=name)
         added += [written] if written else []
     return changes, added, removed
+
+
+def _dropped(pipeline: Pipeline, logs: Snapshot, hour: str) -> str:
+    """The positions of an hour's duplicates, as SQL."""
+    snapshot = pipeline.lake.duplicates().snapshot()
+    files = snapshot.files(stream=[pipeline.stream], dt=[hour[:10]]) if snapshot else []
+    return scan_hours([file for file in files if not is_dangling(file, logs)], DUPLICATES_SCHEMA)
 
 
 def _replace_duplicates(

@@ -20,10 +20,11 @@ from nw_platform.ingest.outcome import HourChange, Progress, silent
 from nw_platform.ingest.pipeline import Pipeline
 from nw_platform.ingest.raw import commit_raw, next_receipt, read_spans
 from nw_platform.ingest.rawrows import batch_rows, files_of_batch
-from nw_platform.ingest.recovery import opened, recover
+from nw_platform.ingest.recovery import opened, recover_all
 from nw_platform.ingest.session import Session
 from nw_platform.ingest.steps import Step, reached
 from nw_platform.lake.parquet import WrittenFile
+from nw_platform.lake.receipts import load_receipts
 from nw_platform.lake.tables import LakeFile, Snapshot, file_name
 from nw_platform.record.envelope import RAW_SCHEMA
 from nw_platform.record.hours import partition_of
@@ -58,12 +59,12 @@ def replay(
         SourceError: the source as a whole cannot be reached.
     """
     pipeline = _opened(session, stream, now)
-    batches = current_batches(pipeline.receipts())
+    batches = current_batches(load_receipts(pipeline.lake, stream, spans=False))
     hours = sorted({b.arrival_hour for b in batches if first <= b.arrival_hour < last})
     results = []
     for done, hour in enumerate(hours):
         progress(done, len(hours), hour)
-        results.append(_replay_hour(pipeline, hour, now, dry_run=dry_run))
+        results.append(_replay_hour(session, pipeline, hour, now, dry_run=dry_run))
     progress(len(hours), len(hours), "")
     return results
 
@@ -76,22 +77,28 @@ def _opened(session: Session, stream: str, now: int) -> Pipeline:
         pipeline = session.pipeline(stream)
         if pipeline is None:
             raise
-        pipeline.resume(pipeline.receipts())
+        for lane in session.pipelines(stream):
+            lane.resume(lane.receipts())
         return pipeline
 
 
-def _replay_hour(pipeline: Pipeline, hour: str, now: int, *, dry_run: bool) -> HourChange:
+def _replay_hour(session: Session, pipeline: Pipeline, hour: str, now: int, *, dry_run: bool) -> HourChange:
     for _ in range(_ATTEMPTS):
         try:
-            return _attempt(pipeline, hour, now, dry_run=dry_run)
+            change, committed = _attempt(pipeline, hour, now, dry_run=dry_run)
         except CommitConflictError:
-            recover(pipeline, now)  # a batch came meanwhile: the lane's next receipt is another one
+            recover_all(session, pipeline.stream, now)  # a batch came meanwhile: its lane's next receipt is another one
+            continue
+        if committed:
+            recover_all(session, pipeline.stream, now)
+        return change
     raise LakeError(f"stream {pipeline.stream}: other runs commit all the time; replay {hour} again later")
 
 
-def _attempt(pipeline: Pipeline, hour: str, now: int, *, dry_run: bool) -> HourChange:
+def _attempt(pipeline: Pipeline, hour: str, now: int, *, dry_run: bool) -> tuple[HourChange, bool]:
+    """What changes, and whether it was committed: the event hours involved are then to be rebuilt."""
     snapshot = pipeline.lake.raw(pipeline.stream).ensure()
-    everything = current_batches(pipeline.receipts())
+    everything = current_batches(load_receipts(pipeline.lake, pipeline.stream))
     batches = [b for b in everything if b.arrival_hour == hour]
     frozen = {event_hour for b in everything if b.expired for event_hour in b.event_hours}
     before = sum(f.records for f in snapshot.hour_files([hour]))
@@ -128,8 +135,7 @@ def _attempt(pipeline: Pipeline, hour: str, now: int, *, dry_run: bool) -> HourC
         after = sum(len(f.rows) for f in fresh) + sum(batch.records for batch in intact)
         if not dry_run:
             _commit(pipeline, snapshot, hour, fresh, intact, now)
-            recover(pipeline, now)
-    return HourChange(hour, before, after, changed, kept=kept, note="; ".join(notes))
+    return HourChange(hour, before, after, changed, kept=kept, note="; ".join(notes)), bool(fresh) and not dry_run
 
 
 def _present(pipeline: Pipeline, batch: CurrentBatch) -> pa.Table | None:
@@ -171,8 +177,8 @@ def _commit(
     pipeline: Pipeline, snapshot: Snapshot, hour: str, fresh: Sequence[_Fresh], intact: Sequence[CurrentBatch], now: int
 ) -> None:
     """Replace the batches' files; other batches that share a file with them get one of their own."""
-    last = pipeline.receipts()[-1]
-    if snapshot.transaction(pipeline.lane) != last.sequence:
+    last = {lane: pipeline.receipts(lane)[-1] for lane in {found.batch.lane for found in fresh}}
+    if any(snapshot.transaction(lane) != receipt.sequence for lane, receipt in last.items()):
         raise CommitConflictError(f"stream {pipeline.stream}: another run is ahead; looking again")
     removed: dict[str, LakeFile] = {}
     for found in fresh:
@@ -184,13 +190,14 @@ def _commit(
         if any(f.path in removed for f in files_of_batch(snapshot, hour, batch.lane, batch.sequence))
     ]
     # Read again, one at a time: an hour of a backlog is more than memory holds.
-    written = [_write(pipeline, hour, b.sequence, batch_rows(pipeline.lake, pipeline.stream, b)) for b in moved]
-    written += [_write(pipeline, hour, f.batch.sequence, f.rows) for f in fresh if len(f.rows)]
+    written = [_write(pipeline, b, batch_rows(pipeline.lake, pipeline.stream, b)) for b in moved]
+    written += [_write(pipeline, f.batch, f.rows) for f in fresh if len(f.rows)]
     receipts = []
     for found in fresh:
         parsed = pipeline.parse(found.rows, found.spans, found.batch.planned_time)
-        last = next_receipt(
-            last,
+        lane = found.batch.lane
+        last[lane] = next_receipt(
+            last[lane],
             now,
             kind="replay",
             arrival_hour=hour,
@@ -203,7 +210,7 @@ def _commit(
             replaces=found.batch.sequence,
             detail={"was": sorted(found.batch.event_hours), "why": "raw was not what the source has"},
         )
-        receipts.append(last)
+        receipts.append(last[lane])
     reached(Step.REPLAY_WRITTEN)
     try:
         commit_raw(pipeline.lake, snapshot, receipts, add=written, remove=removed.values(), now=now)
@@ -212,9 +219,9 @@ def _commit(
         raise
 
 
-def _write(pipeline: Pipeline, hour: str, sequence: int, rows: pa.Table) -> WrittenFile:
-    dt, hh = partition_of(hour)
-    name = file_name(pipeline.lane, sequence)
+def _write(pipeline: Pipeline, batch: CurrentBatch, rows: pa.Table) -> WrittenFile:
+    dt, hh = partition_of(batch.arrival_hour)
+    name = file_name(batch.lane, batch.sequence)
     table = pipeline.lake.raw(pipeline.stream)
     with table.writer(name, RAW_SCHEMA, {"dt": dt, "hour": hh}, statistics=("lane", "sequence")) as writer:
         writer.write(rows)

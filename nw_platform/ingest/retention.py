@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from nw_platform.errors import CommitConflictError, LakeError
-from nw_platform.ingest.apply import APPLY_APP
+from nw_platform.ingest.dedupe import APPLY_APP, RETENTION_APP
 from nw_platform.ingest.outcome import Progress, silent
 from nw_platform.ingest.pipeline import Pipeline
 from nw_platform.ingest.raw import commit_raw, next_receipt
@@ -109,7 +109,7 @@ def _remove(pipeline: Pipeline, raw_hours: list[str], logs_hours: list[str], now
     if logs is not None and logs_hours:
         logs.commit(
             remove=logs.hour_files(logs_hours),
-            transactions={APPLY_APP: logs.transaction(APPLY_APP) + 1},
+            transactions=dict.fromkeys((APPLY_APP, RETENTION_APP), logs.transaction(APPLY_APP) + 1),
             metadata={},
             now=now,
         )

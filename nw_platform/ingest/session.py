@@ -1,12 +1,15 @@
-"""The platform opened for one configuration: its lake, and one pipeline a stream, made when first needed."""
+"""The platform opened for one configuration: its lake, and a pipeline for each lane, made when needed."""
 
 from __future__ import annotations
 
 import functools
+import itertools
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from nw_platform.ingest.pipeline import LANE, Pipeline
+from nw_platform.ingest.lanes import lanes_by_epoch
+from nw_platform.ingest.pipeline import Pipeline
 from nw_platform.ingest.sampling import first_bytes
 from nw_platform.lake.receipts import ReceiptLog
 from nw_platform.lake.store import Lake
@@ -28,11 +31,15 @@ class Session:
         self.settings = settings
         self.budget = budget or Budget()
         self.lake = Lake(settings.lake, work=settings.work)
-        self._pipelines: dict[str, Pipeline] = {}
-        self._sources: dict[str, Source] = {}
+        self._pipelines: dict[str, list[Pipeline]] = {}
+        self._sources: dict[str, list[Source]] = {}
 
     def pipeline(self, stream: str) -> Pipeline | None:
-        """The stream's pipeline. None: its format is to be sniffed, and there is nothing to sniff yet.
+        """The stream's first lane: for what concerns the stream as a whole. Otherwise as `pipelines`."""
+        return next(iter(self.pipelines(stream)), None)
+
+    def pipelines(self, stream: str) -> Sequence[Pipeline]:
+        """The stream's lanes. Empty: its format is to be sniffed, and there is nothing to sniff yet.
 
         Raises:
             ConfigError: there is no such stream, or its format's options are wrong.
@@ -40,29 +47,26 @@ class Session:
         """
         if stream not in self._pipelines:
             declared = self.settings.stream(stream)
-            source = self._source(declared)
-            resolved = self._resolved(declared, source)
+            sources = self._lanes(declared)
+            resolved = self._resolved(declared, sources)
             if resolved is None:
-                return None
+                return ()
             options = resolved.parse_options()
-            work = self.settings.work
-            self._pipelines[stream] = Pipeline(
-                self.lake,
-                stream,
-                source,
-                make_format(options),
-                functools.partial(make_framer, options),
-                rules=rules_digest(options),
-                work=work,
-                sniffed=_sniffed(resolved) if _open(declared) else None,
-            )
+            form, framer, rules = make_format(options), functools.partial(make_framer, options), rules_digest(options)
+            sniffed = _sniffed(resolved) if _open(declared) else None
+            self._pipelines[stream] = [
+                Pipeline(
+                    self.lake, stream, sources, form, framer,
+                    rules=rules, work=self.settings.work, index=index, sniffed=sniffed,
+                )
+                for index in range(len(sources))
+            ]  # fmt: skip
         return self._pipelines[stream]
 
     def forget(self, stream: str) -> None:
         """Drop what is known of a stream, after a failure: the next call starts from storage again."""
         self._pipelines.pop(stream, None)
-        source = self._sources.pop(stream, None)
-        if source is not None:
+        for source in self._sources.pop(stream, ()):
             source.close()
 
     def close(self) -> None:
@@ -78,30 +82,36 @@ class Session:
     ) -> None:
         self.close()
 
-    def _source(self, declared: StreamDecl) -> Source:
+    def _lanes(self, declared: StreamDecl) -> list[Source]:
         if declared.name not in self._sources:
-            self._sources[declared.name] = open_source(
-                declared.source.kind,
-                url=declared.source.url,
-                path=declared.path,
-                bootstrap=declared.source.bootstrap,
-                topics=declared.topics,
-                start=declared.start,
-                growing=declared.growing,
-                cache=self.settings.work / "landing" / f"{declared.name}.hint",
-                options=declared.source.resolved_options(),
-            )
+            self._sources[declared.name] = [
+                open_source(
+                    declared.source.kind,
+                    url=declared.source.url,
+                    path=declared.path,
+                    bootstrap=declared.source.bootstrap,
+                    topics=declared.topics,
+                    start=declared.start,
+                    lane=(index, declared.lanes),
+                    growing=declared.growing,
+                    cache=self.settings.work / "landing" / f"{declared.name}.hint",
+                    options=declared.source.resolved_options(),
+                )
+                for index in range(declared.lanes)
+            ]
         return self._sources[declared.name]
 
-    def _resolved(self, declared: StreamDecl, source: Source) -> StreamDecl | None:
+    def _resolved(self, declared: StreamDecl, sources: Sequence[Source]) -> StreamDecl | None:
         """The declaration with its format and, for csv, the names in its header: found out once, kept in receipts."""
         if not _open(declared):
             return declared
-        log = ReceiptLog(self.lake, self.lake.receipts().snapshot(), declared.name, LANE)
-        for receipt in (*log[1:9], *reversed(log[-8:])):
-            if "format" in receipt.detail:
-                return declared.with_changes(**receipt.detail["format"])
-        sample = first_bytes(source)
+        receipts = self.lake.receipts().snapshot()
+        for lane in itertools.chain(*lanes_by_epoch(self.lake.raw(declared.name).snapshot())):
+            log = ReceiptLog(self.lake, receipts, declared.name, lane)
+            for receipt in (*log[1:9], *reversed(log[-8:])):
+                if "format" in receipt.detail:
+                    return declared.with_changes(**receipt.detail["format"])
+        sample = next(filter(None, map(first_bytes, sources)), b"")
         if not sample:
             return None
         resolved = resolve_format(declared, sample, sniff)

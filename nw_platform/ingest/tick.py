@@ -1,15 +1,17 @@
-"""What one minute does: every stream with news gets a batch in turn, until all are done or time is up.
+"""What one minute does: every lane with news gets a batch in turn, until all are done or time is up.
 
-Streams take turns, one batch each, so that a day's backlog of one starves no other. One stream's failure is a line in
-the report and stops nobody else.
+Lanes take turns, one batch each, so that a day's backlog of one stream starves no other. One stream's failure is a line
+in the report and stops nobody else. Runs that take one lane number each can go on side by side.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 
 from nw_platform.errors import CommitConflictError, NeverwinterError
 from nw_platform.ingest.batch import span_order
@@ -18,6 +20,8 @@ from nw_platform.ingest.pipeline import Pipeline
 from nw_platform.ingest.recovery import recover
 from nw_platform.ingest.session import Session
 from nw_platform.sources.contract import Plan
+
+_Lane = tuple[str, int]  # stream, number of the lane
 
 _LOG = logging.getLogger(__name__)
 _MINUTE_US = 60_000_000
@@ -29,9 +33,16 @@ _FIXES = {errno.ENOSPC: _FULL, errno.EDQUOT: _FULL, errno.EROFS: _CLOSED, errno.
 _LOST_RACES = 20  # in a row, for one stream: then others are left to it until the next tick
 
 
-def has_news(session: Session, now: int) -> list[str]:
-    """Streams that a tick would do something for. Reads listings and table versions, no data; writes nothing."""
-    return [name for name in session.settings.streams if _news(session, name, now)]
+def has_news(session: Session, now: int, lane: int | None = None) -> list[str]:
+    """Streams that a tick would do something for. Reads listings and table versions, no data; writes nothing.
+
+    `lane`: only lanes of this number.
+    """
+    return [
+        name
+        for name, declared in session.settings.streams.items()
+        if any(_news(session, (name, index), now) for index in _indexes(declared.lanes, lane))
+    ]
 
 
 def run_tick(
@@ -39,6 +50,7 @@ def run_tick(
     clock: Callable[[], int],
     *,
     streams: Collection[str] | None = None,
+    lane: int | None = None,
     deadline: int | None = None,
     until_caught_up: bool = False,
     pause: Callable[[float], object] | None = None,
@@ -50,6 +62,7 @@ def run_tick(
         session: the open platform.
         clock: now, in microseconds since the epoch.
         streams: only these; None: all.
+        lane: only the lane of this number of each; None: all.
         deadline: start no batch after this instant.
         until_caught_up: whatever was there when a stream's turn began is in at the end, and `every` does not count.
         pause: with `until_caught_up`: waits so many seconds where data is there that is certain to be whole only then.
@@ -58,105 +71,134 @@ def run_tick(
     Returns:
         What was done. Failures of single streams are in it; they are not raised.
     """
-    report = TickReport()
-    names = [name for name in session.settings.streams if streams is None or name in streams]
-    turns = deque(names)
-    lost: dict[str, int] = {}
-    settling: dict[str, int] = {}
+    tick = _Tick(session, clock, every_counts=not until_caught_up)
+    report = tick.report
+    lanes = [
+        (name, index)
+        for name, declared in session.settings.streams.items()
+        if streams is None or name in streams
+        for index in _indexes(declared.lanes, lane)
+    ]
+    turns = deque(lanes)
     waits = _WAITS if until_caught_up and pause is not None else 0
-    while turns or (settling and waits):
+    while turns or (tick.settling and waits):
         if not turns and pause is not None:
             waits -= 1
-            pause(max(0, min(settling.values()) - clock()) / 1_000_000)
-            turns.extend(settling)
-            settling.clear()
+            pause(max(0, min(tick.settling.values()) - clock()) / 1_000_000)
+            turns.extend(tick.settling)
+            tick.settling.clear()
         if deadline is not None and clock() >= deadline:
             report.more = True
             break
-        name = turns.popleft()
-        try:
-            again = _turn(session, name, clock, report, settling, waits=not until_caught_up)
-        except CommitConflictError as error:
-            report.lost_races += 1
-            lost[name] = lost.get(name, 0) + 1
-            again = lost[name] < _LOST_RACES
-            if not again:
-                report.failures[name] = f"another run is faster every time ({error}); it goes on with the next tick"
-        except NeverwinterError as error:
-            report.failures[name] = str(error)
-            session.forget(name)
-            again = False
-        except Exception as error:  # noqa: BLE001  (whatever one stream meets must not stop the others)
-            _LOG.debug("stream %s failed", name, exc_info=True)
-            report.failures[name] = _why(error)
-            session.forget(name)
-            again = False
-        if again:
-            turns.append(name)
+        turn = turns.popleft()
+        if turn[0] not in report.failures and tick.take(turn):
+            turns.append(turn)
         progress(len(report.batches), 0, f"{sum(b.records for b in report.batches):,} records")
-    _look_behind(session, names, clock, report)
+    tick.look_behind(lanes)
     return report
 
 
-def _turn(
-    session: Session,
-    name: str,
-    clock: Callable[[], int],
-    report: TickReport,
-    settling: dict[str, int],
-    *,
-    waits: bool,
-) -> bool:
-    """One batch of one stream. True: there is more."""
-    report.lags.pop(name, None)
-    pipeline = session.pipeline(name)
-    if pipeline is None:
-        return False
-    if pipeline.stale():
-        report.batches += recover(pipeline, clock())
-    now = clock()
-    if waits and not _due(session, pipeline, name, now):
-        return False
-    plan = pipeline.plan(now, session.budget)
-    batch = None
-    if plan.spans:
-        batch = pipeline.step(plan, now)
-        if batch is not None:
-            report.batches.append(batch)
-    found = [StreamProblem(name, problem) for problem in pipeline.problems]
-    report.problems += [problem for problem in found if problem not in report.problems]
-    if plan.more and batch is not None:
-        return True
-    if plan.spans and (batch is None or not waits):  # only reading shows what is broken, or not certain yet
-        plan = pipeline.plan(now, session.budget)
-        if batch is None and any(span_order(span) not in pipeline.failed for span in plan.spans):
-            return True
-    _say_left(name, plan, now, report, settling)
-    return False
+def _indexes(lanes: int, lane: int | None) -> Iterable[int]:
+    return range(lanes) if lane is None else range(lane, min(lane + 1, lanes))
 
 
-def _say_left(name: str, plan: Plan, now: int, report: TickReport, settling: dict[str, int]) -> None:
-    """What a stream whose turns are over leaves for later."""
-    if plan.settles_at is not None and plan.settles_at - now <= _SOON_US:
-        settling[name] = plan.settles_at
-    if not plan.more:
-        report.lags[name] = Lag(0.0, None if plan.waiting is None else 0)
+def _pipeline(session: Session, turn: _Lane) -> Pipeline | None:
+    pipelines = session.pipelines(turn[0])
+    return pipelines[turn[1]] if pipelines else None
 
 
-def _look_behind(session: Session, names: Collection[str], clock: Callable[[], int], report: TickReport) -> None:
-    """Say how much is left of streams whose turns ended before their data did, or that are not due (`every`)."""
-    for name in (name for name in names if name not in report.lags and name not in report.failures):
+@dataclass(slots=True)
+class _Tick:
+    """One tick: what its turns share."""
+
+    session: Session
+    clock: Callable[[], int]
+    every_counts: bool
+    report: TickReport = field(default_factory=TickReport)
+    lost: dict[_Lane, int] = field(default_factory=dict)  # races, in a row
+    settling: dict[_Lane, int] = field(default_factory=dict)  # lanes that wait for data to settle -> when it does
+    left: dict[_Lane, Lag] = field(default_factory=dict)  # lanes whose turns are over -> how far behind they are
+
+    def take(self, turn: _Lane) -> bool:
+        """One turn of one lane. True: it wants another."""
+        name = turn[0]
+        self.left.pop(turn, None)
         try:
-            pipeline = session.pipeline(name)
-            if pipeline is None:
-                report.lags[name] = Lag(0.0)  # nothing was there yet to tell its format by
-            elif pipeline.last_planned is not None:
-                now = clock()
-                plan = pipeline.source.plan(now, session.budget)
-                age = 0 if plan.oldest is None else max(0, now - plan.oldest)
-                report.lags[name] = Lag(age / 1_000_000, plan.waiting)
-        except Exception:  # noqa: BLE001  (the next turn meets the same failure, and reports it)
-            _LOG.debug("stream %s: it cannot be told how far it is behind", name, exc_info=True)
+            return self._batch(turn)
+        except CommitConflictError as error:
+            self.report.lost_races += 1
+            self.lost[turn] = self.lost.get(turn, 0) + 1
+            if self.lost[turn] < _LOST_RACES:
+                return True
+            told = f"another run is faster every time ({error}); it goes on with the next tick"
+            self.report.failures[name] = told
+        except NeverwinterError as error:
+            self.report.failures[name] = str(error)
+            self.session.forget(name)
+        except Exception as error:  # noqa: BLE001  (whatever one stream meets must not stop the others)
+            _LOG.debug("stream %s failed", name, exc_info=True)
+            self.report.failures[name] = _why(error)
+            self.session.forget(name)
+        return False
+
+    def look_behind(self, lanes: Iterable[_Lane]) -> None:
+        """Say how far each stream is behind; lanes whose turns ended before their data did are looked at again."""
+        for turn in lanes:
+            if turn not in self.left and turn[0] not in self.report.failures:
+                with contextlib.suppress(Exception):  # the next turn meets the same failure, and reports it
+                    self._look(turn)
+        left = {turn: lag for turn, lag in self.left.items() if turn[0] not in self.report.failures}
+        self.report.lags = _by_stream(left)
+
+    def _batch(self, turn: _Lane) -> bool:
+        name = turn[0]
+        pipeline = _pipeline(self.session, turn)
+        if pipeline is None:
+            return False
+        if pipeline.stale():
+            self.report.batches += recover(pipeline, self.clock())
+        now = self.clock()
+        if self.every_counts and not _due(self.session, pipeline, name, now):
+            return False
+        plan = pipeline.plan(now, self.session.budget)
+        batch = pipeline.step(plan, now) if plan.spans else None
+        if batch is not None:
+            self.report.batches.append(batch)
+        found = [StreamProblem(name, problem) for problem in pipeline.problems]
+        self.report.problems += [problem for problem in found if problem not in self.report.problems]
+        if plan.more and batch is not None:
+            return True
+        if plan.spans and (batch is None or not self.every_counts):  # only reading shows what is broken or not certain
+            plan = pipeline.plan(now, self.session.budget)
+            if batch is None and any(span_order(span) not in pipeline.failed for span in plan.spans):
+                return True
+        if plan.settles_at is not None and plan.settles_at - now <= _SOON_US:
+            self.settling[turn] = plan.settles_at
+        if not plan.more:
+            self.left[turn] = Lag(0.0, None if plan.waiting is None else 0)
+        return False
+
+    def _look(self, turn: _Lane) -> None:
+        pipeline = _pipeline(self.session, turn)
+        if pipeline is None:
+            self.left[turn] = Lag(0.0)  # nothing was there yet to tell its format by
+        elif pipeline.last_planned is not None:
+            now = self.clock()
+            self.left[turn] = behind(pipeline.source.plan(now, self.session.budget), now)
+
+
+def behind(plan: Plan, now: int) -> Lag:
+    """How far a lane is behind, by what its next batch would be."""
+    age = 0 if plan.oldest is None else max(0, now - plan.oldest)
+    expires = None if plan.expires_at is None else (plan.expires_at - now) / 1_000_000
+    return Lag(age / 1_000_000, plan.waiting, expires)
+
+
+def _by_stream(lags: Mapping[_Lane, Lag]) -> dict[str, Lag]:
+    found: dict[str, Lag] = {}
+    for (name, _), lag in lags.items():
+        found[name] = found[name].and_also(lag) if name in found else lag
+    return found
 
 
 def _why(error: Exception) -> str:
@@ -174,9 +216,10 @@ def _due(session: Session, pipeline: Pipeline, name: str, now: int) -> bool:
     return every <= _MINUTE_US or last is None or not 0 <= now - last < every  # a clock may have been ahead once
 
 
-def _news(session: Session, name: str, now: int) -> bool:
+def _news(session: Session, turn: _Lane, now: int) -> bool:
+    name = turn[0]
     try:
-        pipeline = session.pipeline(name)
+        pipeline = _pipeline(session, turn)
         if pipeline is None:
             return False
         return pipeline.pending() or (_due(session, pipeline, name, now) and pipeline.news(now, session.budget))

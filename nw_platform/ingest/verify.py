@@ -143,7 +143,8 @@ def _waiting(lake: Lake, stream: str, receipts: Sequence[Receipt]) -> list[tuple
     """(lane, sequence) of batches that are in raw and not in logs yet."""
     logs = lake.logs(stream).snapshot()
     applied = {lane: logs.transaction(lane) if logs else -1 for lane in {receipt.lane for receipt in receipts}}
-    return sorted((r.lane, r.sequence) for r in receipts if r.records and r.sequence > applied[r.lane])
+    behind = [r for r in receipts if r.sequence > applied[r.lane] and (r.records or r.kind == "replay")]
+    return sorted({(r.lane, r.sequence if r.replaces is None else r.replaces) for r in behind})
 
 
 def _unfinished(

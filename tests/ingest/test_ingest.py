@@ -266,7 +266,7 @@ def test_a_full_or_closed_disk_is_said_with_what_to_do(world, monkeypatch, numbe
     def refused(*_: object, **__: object) -> bool:
         raise OSError(number, "refused")
 
-    monkeypatch.setattr(tick, "_turn", refused)
+    monkeypatch.setattr(tick._Tick, "_batch", refused)
     with world.session() as session:
         assert fix in run_tick(session, lambda: world.now).failures["app"]
 
