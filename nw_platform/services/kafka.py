@@ -9,10 +9,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Final
 
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
 from nw_platform.errors import NeverwinterError
 from nw_platform.services.artefacts import classpath
 from nw_platform.services.java import find_java
-from nw_platform.services.processes import mark
+from nw_platform.services.processes import environment, mark
 from nw_platform.services.service import Service
 
 _FORMAT_SECONDS: Final = 60
@@ -74,6 +77,7 @@ class Kafka(Service):
             capture_output=True,
             text=True,
             timeout=_FORMAT_SECONDS,
+            env=environment(),
             check=False,
         )
         if done.returncode:
@@ -87,9 +91,6 @@ class Kafka(Service):
         return [mark(self.folder), logged, "-cp", classpath("kafka"), "kafka.Kafka", settings]
 
     def _answers(self, ports: Mapping[str, int]) -> bool:
-        from confluent_kafka import KafkaException  # noqa: PLC0415  (only who starts a broker needs the client)
-        from confluent_kafka.admin import AdminClient  # noqa: PLC0415
-
         admin = AdminClient({"bootstrap.servers": self.addresses(ports)["bootstrap"], "log_level": 0})
         try:
             return bool(admin.list_topics(timeout=_ANSWER_SECONDS).brokers)
@@ -108,8 +109,16 @@ class Kafka(Service):
         for key, value in self._properties.items():
             properties[key] = value.replace("{broker}", str(broker)).replace("{controller}", str(controller))
         path = self.folder / "server.properties"
-        path.write_text("".join(f"{key}={value}\n" for key, value in properties.items()), encoding="utf-8")
+        lines = (f"{key}={_escaped(value)}\n" for key, value in properties.items())
+        path.write_text("".join(lines), encoding="ascii")
         return path
+
+
+def _escaped(value: str) -> str:
+    """The value as a Java properties file has it."""
+    units = value.replace("\\", "\\\\").encode("utf-16-be")
+    codes = [int.from_bytes(units[i : i + 2], "big") for i in range(0, len(units), 2)]
+    return "".join(chr(code) if code < 128 else f"\\u{code:04x}" for code in codes)  # noqa: PLR2004  (ASCII)
 
 
 def tool(main_class: str, *arguments: str) -> list[str]:

@@ -39,10 +39,16 @@ def start(command: Sequence[str], log: Path) -> int:
             stdout=file,
             stderr=subprocess.STDOUT,
             cwd=log.parent,
+            env=environment(),
             start_new_session=True,
         )
     _children[process.pid] = process
     return process.pid
+
+
+def environment() -> dict[str, str]:
+    """The environment of a service: with a locale in which Java can open paths beyond ASCII."""
+    return {**os.environ, "LC_ALL": "C.UTF-8"}
 
 
 def is_running(pid: int, mark: str) -> bool:
