@@ -13,7 +13,7 @@ from dagster import BetaWarning, PreviewWarning
 
 from assets.checks import build_checks
 from assets.console import quiet_console
-from assets.jobs import build_tick_job
+from assets.jobs import build_lane_job, build_tick_job
 from assets.logs import build_logs
 from assets.partitions import arrival_hours, event_hours, report_days
 from assets.pruning import build_pruning
@@ -23,6 +23,7 @@ from assets.upkeep import build_upkeep
 from nw_platform.settings import Settings, load
 from resources.dbt_graph import load_graph
 from resources.lake_platform import LakePlatform
+from resources.lanes import most_lanes
 from sensors.arrivals import build_arrivals
 from sensors.reports import build_reports_sensor
 from sensors.watchdog import build_watchdog
@@ -47,6 +48,7 @@ def build_definitions(settings: Settings, overrides: Mapping[str, Any] | None = 
     partitions |= {f"logs/{s.name}": event_hours(s) for s in streams}
     days = report_days(streams)
     tick = build_tick_job(partitions)
+    ingest_jobs = [tick, build_lane_job()] if most_lanes(settings) > 1 else [tick]
     reports_job = build_reports_job(days)
     prune_job, prune_daily = build_pruning()
     maintain_job, maintain_hourly = build_upkeep()
@@ -57,10 +59,10 @@ def build_definitions(settings: Settings, overrides: Mapping[str, Any] | None = 
             build_reports(graph, settings.streams, days),
         ],
         asset_checks=[check for s in streams for check in build_checks(s, partitions)],
-        jobs=[tick, reports_job, maintain_job, prune_job],
+        jobs=[*ingest_jobs, reports_job, maintain_job, prune_job],
         schedules=[maintain_hourly, prune_daily],
         sensors=[
-            build_arrivals(platform, partitions, tick),
+            build_arrivals(platform, partitions, ingest_jobs),
             build_watchdog(platform, partitions),
             build_reports_sensor(platform, days, reports_job, graph),
         ],

@@ -17,6 +17,7 @@ from nw_platform.record.hours import hour_of, hour_start
 from nw_platform.streams.declaration import StreamDecl
 from nw_platform.watchdog.declared import CHECKS, CheckInfo, checks_of, rules_of
 from nw_platform.watchdog.findings import Finding, changes, remember, rollup
+from resources.lanes import lanes_of
 from resources.platform import LAYERS, Platform
 from resources.reported import Reported
 
@@ -68,7 +69,7 @@ def evaluate(
     written, complete = 0, True
     fresh: dict[tuple[str, str | None], bool] = {(hour.asset, hour.hour): hour.first for hour in told}
     name = reported.viewer(viewer)
-    found = platform.findings(name, now, reported.last_tick())
+    found = platform.findings(name, now, reported.last_tick(lanes_of(platform.settings)))
     for stream, findings in _by_stream(found, partitions, now).items():
         state = reported.checks(stream)
         rolled = rollup(findings, now)
@@ -137,7 +138,7 @@ def _checks_of(layer: str, stream: str, specs: Sequence[dg.AssetCheckSpec]) -> d
         wanted = {key.name for key in op.selected_asset_check_keys}
         keys = set(op.partition_keys) if op.has_partition_key or op.has_partition_key_range else {hour_of(now)}
         reported = Reported(context.instance.daemon_cursor_storage, platform.settings.lake)
-        findings = platform.findings(None, now, reported.last_tick())
+        findings = platform.findings(None, now, reported.last_tick(lanes_of(platform.settings)))
         for name in sorted(wanted):
             told = [
                 f

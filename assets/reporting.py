@@ -14,7 +14,7 @@ import dagster as dg
 
 from assets.partitions import bounds
 from nw_platform.record.hours import hour_of, hours_between
-from resources.platform import LAYERS, Layer, Numbers, Platform
+from resources.platform import LAYERS, Layer, Numbers, Platform, Sums
 from resources.reported import EMPTY, Hour, Reported, Summary
 
 # One tick reports at most so many hours (about a minute's worth of events); the rest follows in the next ticks.
@@ -71,7 +71,7 @@ def report(
     log: Log,
     now: int,
     *,
-    numbers: Mapping[str, Mapping[str, Mapping[str, int | float]]] | None = None,
+    numbers: Sums | None = None,
     lags: Mapping[str, Numbers] | None = None,
     most: int = MOST_EVENTS,
 ) -> list[Told]:
@@ -83,7 +83,7 @@ def report(
         found: the assets to look at.
         log: takes each event; has stored it when it returns.
         now: microseconds since the epoch.
-        numbers: stream -> arrival hour -> sums over what this tick brought.
+        numbers: what this tick and the runs of other lanes brought.
         lags: stream -> how far it is behind now: said of the open arrival hour, and of those that this tick filled.
         most: events at most; what is left is reported by the next call.
     """
@@ -132,7 +132,10 @@ def _report_table(
     months = {hour[:7] for hour in wanted} | set(summary.months)
     known = reported.hours(table.asset, months)
     wanted |= {hour: EMPTY for hour in known if hour not in wanted}  # retention took it, or a rebuild moved it
-    behind = sorted((h for h, token in wanted.items() if h not in known or known[h].token != token), reverse=True)
+    # A run of another lane may have told what it brought after the hour was reported as it is.
+    told_late = {hour for hour in brought if hour in known}
+    changed = {h for h, token in wanted.items() if h not in known or known[h].token != token}
+    behind = sorted(changed | told_late, reverse=True)
     inside = [hour for hour in behind if first <= hour < last]
     chosen = inside[: max(most, 0)]
     facts = platform.hour_numbers(table.layer, table.stream, [h for h in chosen if wanted[h] != EMPTY], now)

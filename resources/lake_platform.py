@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import threading
 import time
@@ -77,15 +78,17 @@ class LakePlatform:
         """The time."""
         return time.time_ns() // 1000
 
-    def news(self, now: int) -> list[str]:
+    def news(self, now: int, lane: int | None = None) -> list[str]:
         """Streams that have something to ingest or to apply."""
         with self._lock:
-            return has_news(self._session, now)
+            return has_news(self._session, now, lane)
 
-    def tick(self, *, streams: Collection[str] | None = None, deadline: int | None = None) -> TickOutcome:
+    def tick(
+        self, *, streams: Collection[str] | None = None, lane: int | None = None, deadline: int | None = None
+    ) -> TickOutcome:
         """Ingest what is there."""
         with self._lock:
-            report = run_tick(self._session, self.clock, streams=streams, deadline=deadline)
+            report = run_tick(self._session, self.clock, streams=streams, lane=lane, deadline=deadline)
             return TickOutcome(
                 numbers=_sums(report.batches),
                 problems=[{"stream": met.stream, **asdict(met.problem)} for met in report.problems],
@@ -176,10 +179,10 @@ class LakePlatform:
         if receipts is None:
             return {}
         files = receipts.files(stream=[stream], dt={hour[:10] for hour in hours})
-        files.sort(key=lambda file: file.statistics["sequence"][1], reverse=True)
         numbers: dict[str, dict[str, int | float | str]] = {}
         events: dict[str, set[str]] = {}
-        for receipt in self._until(min(hours), files, stream):
+        by_lane = (self._until(min(hours), of_lane, stream) for of_lane in _by_lane(files))
+        for receipt in itertools.chain.from_iterable(by_lane):
             if receipt.kind == "batch" and receipt.arrival_hour in hours:
                 sums = numbers.setdefault(receipt.arrival_hour, {"bytes": 0, "spans": 0})
                 sums["bytes"] = int(sums["bytes"]) + receipt.bytes
@@ -307,7 +310,22 @@ def _sums(batches: Iterable[BatchReport]) -> dict[str, dict[str, dict[str, int |
 
 
 def _lag(lag: Lag) -> dict[str, int | float]:
-    return {"lag_seconds": lag.seconds, **({} if lag.records is None else {"lag_records": lag.records})}
+    """What is known. Records wait, and for no time at all: then the source cannot say since when."""
+    told: dict[str, int | float | None] = {
+        "lag_seconds": None if lag.records and not lag.seconds else lag.seconds,
+        "lag_records": lag.records,
+        "lag_headroom_hours": None if lag.expires_in is None else lag.expires_in / 3600,
+    }
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def _by_lane(files: Iterable[LakeFile]) -> list[list[LakeFile]]:
+    """The files of each lane, the newest receipts first: sequences of different lanes say nothing of each other."""
+    found: dict[str, list[LakeFile]] = {}
+    for file in files:
+        first, last = file.statistics["lane"]
+        found.setdefault(first if first == last else file.path, []).append(file)
+    return [sorted(of, key=lambda file: file.statistics["sequence"][1], reverse=True) for of in found.values()]
 
 
 def _outcomes(changes: Iterable[HourChange]) -> list[HourOutcome]:

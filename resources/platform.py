@@ -13,6 +13,9 @@ Layer = Literal["raw", "logs"]
 LAYERS: Final[tuple[Layer, ...]] = ("raw", "logs")
 
 Numbers = Mapping[str, int | float | str]  # counts; and hours as text
+Sums = Mapping[str, Mapping[str, Mapping[str, int | float]]]  # stream -> arrival hour -> sums over batches
+# lag_seconds, lag_records, lag_headroom_hours (until the source's retention deletes unread data): those that are known.
+LagNumbers = Mapping[str, int | float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +38,10 @@ class TableState:
 class TickOutcome:
     """What a tick did, in counts."""
 
-    numbers: Mapping[str, Mapping[str, Mapping[str, int | float]]]  # stream -> arrival hour -> sums over its batches
+    numbers: Sums
     problems: Sequence[Mapping[str, object]] = ()  # JSON values
     failures: Mapping[str, str] = field(default_factory=dict)  # stream -> one line
-    lags: Mapping[str, Mapping[str, int | float]] = field(default_factory=dict)  # stream -> lag_seconds, lag_records
+    lags: Mapping[str, LagNumbers] = field(default_factory=dict)  # by stream, as of the end
     lost_races: int = 0
     more: bool = False
 
@@ -53,11 +56,13 @@ class MaintainOutcome:
 
 @dataclass(frozen=True, slots=True)
 class LastTick:
-    """What the last tick met at the sources: the evaluations in between are made with it."""
+    """What the last run of a lane (or of all) met at the sources: the evaluations in between are made with it."""
 
     problems: Sequence[Mapping[str, object]] = ()
     failures: Mapping[str, str] = field(default_factory=dict)
     ingested_until: int | None = None  # microseconds; when ingestion last was up to date
+    lags: Mapping[str, LagNumbers] = field(default_factory=dict)  # by stream, as of `looked_at`; of failed ones none
+    looked_at: int | None = None  # microseconds; when the sources were last looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +97,16 @@ class Platform(Protocol):
     def clock(self) -> int:
         """The time. Below this layer and the command line nothing reads a clock."""
 
-    def news(self, now: int) -> list[str]:
-        """Streams that have something to ingest or to apply. Cheap; never raises for one bad source."""
+    def news(self, now: int, lane: int | None = None) -> list[str]:
+        """Streams that have something to ingest or to apply (in their lane of this number; None: in any).
 
-    def tick(self, *, streams: Collection[str] | None = None, deadline: int | None = None) -> TickOutcome:
-        """Ingest what is there, streams taking turns, until `deadline`."""
+        Cheap; never raises for one bad source.
+        """
+
+    def tick(
+        self, *, streams: Collection[str] | None = None, lane: int | None = None, deadline: int | None = None
+    ) -> TickOutcome:
+        """Ingest what is there (in the lanes of this number; None: in all), taking turns, until `deadline`."""
 
     def version(self, layer: Layer, stream: str) -> int | None:
         """The version of a table; None if there is none yet. Cheap."""

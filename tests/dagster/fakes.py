@@ -44,7 +44,7 @@ GRAPH = DbtGraph(
 
 @dataclass
 class FakePlatform:
-    """`put` is an ingest: by hand (outside Dagster), or by `tick` of what waits in `waiting`."""
+    """`put` is an ingest: by hand (outside Dagster), or by `tick` of what waits in `waiting` and `waiting_in`."""
 
     settings: Settings
     now: int = hour_start("2024-03-12T05")
@@ -52,6 +52,7 @@ class FakePlatform:
     versions: dict[str, int] = field(default_factory=dict)
     first: dict[str, str] = field(default_factory=dict)
     waiting: list[tuple[str, str, str, int]] = field(default_factory=list)  # stream, arrival hour, event hour, records
+    waiting_in: dict[int, list[tuple[str, str, str, int]]] = field(default_factory=dict)  # the same of lanes 1, 2, ...
     found: list[Finding] = field(default_factory=list)
     problems: list[dict[str, object]] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
@@ -75,17 +76,20 @@ class FakePlatform:
         del self.hours[asset][hour]
         self.versions[asset] += 1
 
-    def news(self, now: int) -> list[str]:
+    def news(self, now: int, lane: int | None = None) -> list[str]:
         self.calls.append(("news", now))
-        return sorted({stream for stream, *_ in self.waiting})
+        return sorted({stream for stream, *_ in (self.waiting_in.get(lane, []) if lane else self.waiting)})
 
-    def tick(self, *, streams: Collection[str] | None = None, deadline: int | None = None) -> TickOutcome:
-        self.calls.append(("tick", tuple(streams or ())))
+    def tick(
+        self, *, streams: Collection[str] | None = None, lane: int | None = None, deadline: int | None = None
+    ) -> TickOutcome:
+        self.calls.append(("tick", tuple(streams or ()), lane))
         numbers: dict[str, dict[str, dict[str, int | float]]] = {}
-        for stream, arrival, event, records in self.waiting:
+        for stream, arrival, event, records in self.waiting_in.pop(lane, []) if lane else self.waiting:
             self.put(stream, arrival, event, records)
             numbers.setdefault(stream, {})[arrival] = {"bytes": 10 * records, "spans": 1, "rejects": 0, "seconds": 0.5}
-        self.waiting = []
+        if not lane:
+            self.waiting = []
         return TickOutcome(numbers=numbers, problems=self.problems, failures=self.failures, lags=self.lags)
 
     def version(self, layer: str, stream: str) -> int | None:

@@ -275,7 +275,7 @@ def test_the_watchdog_writes_without_any_run(definitions, instance, platform):
     assert "1 evaluations" in definitions.get_sensor_def("watchdog").evaluate_tick(context).skip_message
     assert "no change" in definitions.get_sensor_def("watchdog").evaluate_tick(context).skip_message
     assert evaluations(instance, "volume") == [("2024-03-12T05", False)]
-    assert platform.calls[-2] == ("findings", LastTick(platform.problems, {}, platform.now))
+    assert platform.calls[-2] == ("findings", LastTick(platform.problems, {}, platform.now, {}, platform.now))
 
 
 def test_what_an_hour_fails_is_said_again_when_the_hour_is_materialized_anew(tick, instance, platform):

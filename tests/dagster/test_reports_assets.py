@@ -119,7 +119,7 @@ def test_the_open_hour_is_ingested_before_it_is_replayed(definitions, instance, 
         instance=instance,
         partition_key="2024-03-12T05",
     )
-    assert platform.calls == [("tick", ("web",)), ("replay", "web", "2024-03-12T05", "2024-03-12T06")]
+    assert platform.calls == [("tick", ("web",), None), ("replay", "web", "2024-03-12T05", "2024-03-12T06")]
 
 
 def test_checks_can_be_run_by_hand(definitions, instance, platform):
