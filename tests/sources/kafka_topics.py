@@ -109,7 +109,8 @@ class TopicOf:
 
     def grow(self, partitions: int) -> None:
         self.at.admin.create_partitions([NewPartitions(self.name, partitions)])[self.name].result(60)
-        until(lambda: self._bounds(partitions - 1, quiet=True) is not None, f"{self.name} has grown")
+        until(lambda: self.id() and self._bounds(partitions - 1, quiet=True) is not None, f"{self.name} has grown")
+        self.at.producer = Producer({"bootstrap.servers": self.at.bootstrap, "log_level": 0})  # knows of it at once
 
     def trim(self, before: int, partition: int = 0) -> None:
         """Delete records, as retention does."""

@@ -6,12 +6,11 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Final
 
 from confluent_kafka import (
-    ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -27,8 +26,14 @@ __all__ = ["CALL_S", "Broker", "Topic", "client_options", "one_line"]
 _LOG = logging.getLogger(__name__)
 
 CALL_S: Final = 4.0  # one request
-_CLOSE_S: Final = 2.0
 _TURN_S: Final = 0.05
+_PAUSES_S: Final = (0.0, 0.1, 0.4)  # before each attempt
+# A partition is being made, deleted or moved; the others go on.
+_PASSING: Final = frozenset({
+    KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.REPLICA_NOT_AVAILABLE, KafkaError.FENCED_LEADER_EPOCH, KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.OFFSET_NOT_AVAILABLE, KafkaError._UNKNOWN_PARTITION, KafkaError._NOENT,  # noqa: SLF001  (public in the C module, named so)
+})  # fmt: skip
 
 # What the client must be for records to be read exactly once, and why nobody else may set it.
 _OURS: Final[Mapping[str, str]] = {
@@ -102,7 +107,6 @@ class Broker:
     def __init__(self, options: Mapping[str, Any]) -> None:
         self.options = dict(options)
         self._admin: Any = None
-        self._commits: list[Future[Any]] = []
         self._said = ""  # the client's last error
 
     @property
@@ -175,26 +179,29 @@ class Broker:
             found[name] = Topic(name, number, tuple(sorted(p.id for p in said.partitions)))
         return found
 
-    def bounds(self, places: Iterable[tuple[str, int]]) -> dict[tuple[str, int], tuple[int, int]]:
-        """(topic, partition) -> its first offset, and the one after its last committed record.
-
-        Partitions that are just being made or deleted are left out.
+    def bounds(
+        self, places: Iterable[tuple[str, int]]
+    ) -> tuple[dict[tuple[str, int], tuple[int, int]], dict[tuple[str, int], str]]:
+        """(topic, partition) -> its first offset, and the one after its last committed record; and what failed, why.
 
         Raises:
             SourceError: the brokers do not answer.
         """
         wanted = list(places)
-        if not wanted:
-            return {}
-        low = self._offsets(dict.fromkeys(wanted, OffsetSpec.earliest()))
-        high = self._offsets(dict.fromkeys(wanted, OffsetSpec.latest()))
-        first, last = self._settled(low), self._settled(high)
-        return {place: (first[place], last[place]) for place in wanted if place in first and place in last}
+        low, missing = self._offsets(dict.fromkeys(wanted, OffsetSpec.earliest()))
+        high, also = self._offsets(dict.fromkeys(low, OffsetSpec.latest()))
+        return {place: (low[place], high[place]) for place in high}, missing | also
 
     def at_time(self, places: Iterable[tuple[str, int]], time_us: int) -> dict[tuple[str, int], int]:
-        """(topic, partition) -> the first offset of a record of that time or later; left out: there is none."""
+        """(topic, partition) -> the first offset of a record of that time or later; left out: there is none.
+
+        Raises:
+            SourceError: the brokers do not answer, or not for all.
+        """
         spec = OffsetSpec.for_timestamp(max(0, -(-time_us // 1000)))
-        found = self._settled(self._offsets(dict.fromkeys(places, spec)))
+        found, failed = self._offsets(dict.fromkeys(places, spec))
+        for (topic, partition), reason in failed.items():
+            raise self.failure(f"offsets of {topic}/{partition} could not be read", reason)
         return {place: offset for place, offset in found.items() if offset >= 0}
 
     def retention_us(self, names: Sequence[str]) -> dict[str, int]:
@@ -214,59 +221,42 @@ class Broker:
                 found[resource.name] = keeps * 1000
         return found
 
-    def commit(self, offsets: Mapping[tuple[str, int], int]) -> None:
-        """Tell the consumer group how far it is, for those who watch it. Waits for nothing: see `close`."""
-        places = [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
-        if not places:
-            return
-        self._settle(0.0)
-        request = [ConsumerGroupTopicPartitions(str(self.options["group.id"]), places)]
-        try:
-            asked = self._client().alter_consumer_group_offsets(request, request_timeout=CALL_S)
-        except (KafkaException, ValueError, TypeError) as error:
-            _LOG.debug("kafka %s: group offsets were not committed: %s", self.address, error)
-            return
-        self._commits.extend(asked.values())
-
     def close(self) -> None:
-        """Give up the connections, once the group's offsets are written or a bounded time has passed."""
-        self._settle(_CLOSE_S)
+        """Give up the connections."""
         self._admin = None
-
-    def _settle(self, seconds: float) -> None:
-        """Look at the group's commits that are under way, waiting so long at most. A failure is worth a word only."""
-        done, waiting = wait(self._commits, timeout=seconds)
-        self._commits = list(waiting) if seconds == 0 else []
-        for future in done:
-            if (error := future.exception()) is not None:
-                _LOG.debug("kafka %s: group offsets were not committed: %s", self.address, error)
 
     def _client(self) -> Any:  # noqa: ANN401  (a client of an untyped library)
         if self._admin is None:
             self._admin = self.construct(AdminClient, {})
         return self._admin
 
-    def _offsets(self, asked: Mapping[tuple[str, int], Any]) -> dict[Any, Future[Any]]:
-        if not asked:
-            return {}
-        request = {TopicPartition(topic, partition): spec for (topic, partition), spec in asked.items()}
-        found: dict[Any, Future[Any]] = self._client().list_offsets(
-            request, request_timeout=CALL_S, isolation_level=IsolationLevel.READ_COMMITTED
-        )
-        return found
-
-    def _settled(self, asked: Mapping[Any, Future[Any]]) -> dict[tuple[str, int], int]:
+    def _offsets(
+        self, asked: Mapping[tuple[str, int], Any]
+    ) -> tuple[dict[tuple[str, int], int], dict[tuple[str, int], str]]:
+        """Offsets, and which could not be read. Leaders that have just changed are asked for again."""
         found: dict[tuple[str, int], int] = {}
-        for place, future in asked.items():
-            try:
-                found[place.topic, place.partition] = self._wait(future).offset
-            except KafkaException as error:
-                code = error.args[0].code()
-                if code in {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION}:  # noqa: SLF001  (public in the C module, named so)
-                    continue
-                where = f"offsets of {place.topic}/{place.partition} could not be read"
-                raise self.failure(where, error) from error
-        return found
+        failed: dict[tuple[str, int], KafkaException] = {}
+        for pause in _PAUSES_S:
+            time.sleep(pause)
+            failed = {}
+            left = {TopicPartition(*place): spec for place, spec in asked.items() if place not in found}
+            for place, future in (
+                self._client()
+                .list_offsets(left, request_timeout=CALL_S, isolation_level=IsolationLevel.READ_COMMITTED)
+                .items()
+                if left
+                else ()
+            ):
+                try:
+                    found[place.topic, place.partition] = self._wait(future).offset
+                except KafkaException as error:
+                    failed[place.topic, place.partition] = error
+            if not failed or any(error.args[0].code() not in _PASSING for error in failed.values()):
+                break
+        for (topic, partition), problem in failed.items():
+            if not found or problem.args[0].code() not in _PASSING:
+                raise self.failure(f"offsets of {topic}/{partition} could not be read", problem) from problem
+        return found, {place: one_line(problem.args[0].str(), self.options) for place, problem in failed.items()}
 
     def _wait(self, future: Future[Any]) -> Any:  # noqa: ANN401  (results of an untyped library)
         """The result; the client's errors are heard meanwhile."""

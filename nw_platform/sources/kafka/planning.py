@@ -24,6 +24,7 @@ class View:
 
     topics: Mapping[str, Topic]
     bounds: Mapping[Place, tuple[int, int]]  # first offset, the one after the last committed record
+    failures: Mapping[Place, str] = field(default_factory=dict)  # partitions that nobody leads now, and the like
 
 
 @dataclass(slots=True)
@@ -84,6 +85,9 @@ def lay_out(
         layout.after.at(name, topic.id).move(partition, start)
         layout.after.at(name, topic.id).see(partition, end)
         ends[name, partition] = end
+    for (name, partition), failure in sorted(view.failures.items()):
+        reason = f"{name}/{partition} cannot be read now: {failure}; see that all brokers run"
+        layout.problems.append(Problem("unreadable", name, 0, reason, partition=partition))
     backlog = {place: ends[place] - start for place, (start, _) in layout.starts.items() if ends[place] > start}
     taken = _shared(backlog, budget, sizes, turn)
     spans = []

@@ -29,7 +29,7 @@ _LOG = logging.getLogger(__name__)
 AHEAD_BYTES: Final = 160 << 20  # read ahead at most, of values and keys; twice as much is not worth its memory
 STALL_S: Final = 10.0  # a partition that has to have records and brings none for so long is given up for this batch
 _PIECE_BYTES: Final = 8 << 20
-_TURN_S: Final = 0.1  # the longest that a call collects messages
+_TURN_S: Final = 0.05  # the longest that a call collects messages
 _HURRY_S: Final = 0.01  # the same, while somebody waits for them
 _MESSAGES: Final = 2000  # in one call
 _CALL_BYTES: Final = 4 << 20  # about, in one call
@@ -104,6 +104,7 @@ class Reading:
         self._topics: dict[str, int] = {}  # their numbers
         self._generation = 0  # grows with every assignment: what was consumed under an older one is dropped
         self._average = float(_CALL_BYTES // 100)  # bytes of a message
+        self._committing: dict[Place, int] = {}  # offsets of the group that are to be sent
         self._stop = False
         self._broken: NeverwinterError | None = None
         self._consumer: Any = None
@@ -134,7 +135,7 @@ class Reading:
             self._held = sum(partition.bytes for partition in self._partitions.values())
             self._topics = {topic: number for number, topic in enumerate(sorted({place[0] for place in starts}))}
             self._alone = None
-            self._assign()
+            self._start()
             self._changed.notify_all()
 
     def take(self, place: Place, end: int) -> Iterator[Piece]:
@@ -166,6 +167,12 @@ class Reading:
                     if first is not None:
                         found[place] = first
         return found
+
+    def commit(self, offsets: Mapping[Place, int]) -> None:
+        """Tell the group how far it is, for those who watch it; whether that arrives is not waited for."""
+        with self._changed:
+            self._committing.update(offsets)
+            self._changed.notify_all()
 
     def close(self) -> None:
         """Stop the thread and leave, waiting for a bounded time."""
@@ -224,28 +231,28 @@ class Reading:
                 f"{place[0]}/{place[1]} cannot be read on at {partition.position}", partition.failure
             )
 
-    def _assign(self) -> None:
+    def _start(self) -> None:
         if self._broken is not None:  # its thread is gone, and has closed it
             self._consumer, self._thread, self._broken = None, None, None
         if self._consumer is None:
             tuned = {**{k: v for k, v in _SUGGESTED.items() if k not in self._broker.options}, **_TUNED}
-            self._consumer = self._broker.construct(Consumer, tuned)
-        places = [TopicPartition(*place, partition.position) for place, partition in self._partitions.items()]
-        try:
-            self._consumer.assign(places)
-        except KafkaException as error:
-            raise self._broker.failure("partitions could not be assigned", error) from error
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="kafka-reading", daemon=True)
+            self._consumer = self._broker.construct(Consumer, {**tuned, "on_commit": _committed})
+            self._thread = threading.Thread(target=self._run, args=(self._consumer,), name="kafka-reading", daemon=True)
             self._thread.start()
 
-    # -- the thread --
+    # -- the thread: all calls of the consumer are made here, for some wait for each other if made in two threads --
 
-    def _run(self) -> None:
-        consumer = self._consumer
+    def _run(self, consumer: Any) -> None:  # noqa: ANN401  (a client of an untyped library)
+        assigned = 0
         try:
             while self._may_go_on(consumer):
                 generation = self._generation
+                if assigned != generation:
+                    with self._changed:
+                        generation = assigned = self._generation
+                        places = [TopicPartition(*place, each.position) for place, each in self._partitions.items()]
+                    consumer.assign(places)
+                self._tell(consumer)
                 count = max(4, min(_MESSAGES, int(_CALL_BYTES / self._average)))
                 messages = consumer.consume(count, _TURN_S if self._asked is None else _HURRY_S)
                 if messages:
@@ -255,10 +262,22 @@ class Reading:
                 self._broken = error if isinstance(error, NeverwinterError) else self._broker.failure("reading", error)
                 self._changed.notify_all()
         finally:
+            self._tell(consumer)
             try:
-                consumer.close()
+                consumer.close()  # waits for the group's offsets to arrive
             except (KafkaException, RuntimeError) as error:
                 _LOG.debug("kafka %s: %s", self._broker.address, error)
+
+    def _tell(self, consumer: Any) -> None:  # noqa: ANN401  (a client of an untyped library)
+        """Send the group's offsets. They are for others to look at: a failure is worth a word only."""
+        with self._changed:
+            offsets, self._committing = self._committing, {}
+        places = [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
+        try:
+            if places:
+                consumer.commit(offsets=places, asynchronous=True)
+        except (KafkaException, RuntimeError) as error:
+            _LOG.debug("kafka %s: group offsets were not committed: %s", self._broker.address, error)
 
     def _may_go_on(self, consumer: Any) -> bool:  # noqa: ANN401  (a client of an untyped library)
         """Wait for room. What somebody waits for has room always: then the other partitions are paused."""
@@ -266,7 +285,7 @@ class Reading:
             while not self._stop:
                 wanted = self._asked
                 hungry = wanted is not None and not self._partitions[wanted[0]].pieces
-                if self._held < self._limit or hungry:
+                if self._held < self._limit or hungry or self._committing:
                     break
                 self._changed.wait(1.0)
             if self._stop:
@@ -336,3 +355,8 @@ class Reading:
         edges = [0, *(np.flatnonzero(changes) + 1).tolist(), count]
         for a, b in itertools.pairwise(edges):
             yield (messages[a].topic(), int(partitions[a])), a, b
+
+
+def _committed(error: object, _offsets: object) -> None:
+    if error is not None:
+        _LOG.debug("group offsets were not committed: %s", error)

@@ -68,6 +68,8 @@ class KafkaSource:
         if before:
             return Positions.union(before, self._asked, self._lane).as_json()
         found = self._look()
+        for (name, partition), reason in found.failures.items():
+            raise self._broker.failure(f"offsets of {name}/{partition} could not be read", reason)
         wanted: dict[Place, int] = {}
         mine = {place: bounds for place, bounds in found.bounds.items() if self._is_mine(place)}
         if isinstance(self._start, int):
@@ -92,7 +94,8 @@ class KafkaSource:
         if receipt.kind not in _KINDS:
             return
         self._take(receipt)
-        self._broker.commit({(span.source, span.partition): span.end for span in receipt.spans})
+        if self._reading is not None:
+            self._reading.commit({(span.source, span.partition): span.end for span in receipt.spans})
 
     def plan(self, now: int, budget: Budget) -> Plan:
         """See Source."""
@@ -161,7 +164,7 @@ class KafkaSource:
         places = [
             (topic.name, p) for topic in topics.values() for p in topic.partitions if self._is_mine((topic.name, p))
         ]
-        return View(topics, self._broker.bounds(places))
+        return View(topics, *self._broker.bounds(places))
 
     def _topics(self, names: Sequence[str]) -> dict[str, Topic]:
         asked_at = time.monotonic()  # what was fetched before this is of these ids
@@ -223,7 +226,7 @@ class KafkaSource:
             raise SourceError(
                 f"{_range(span)} are gone: their topic (id {topic_id}) was deleted and made anew (id {topic.id})"
             )
-        bounds = self._broker.bounds([(span.source, span.partition)]).get((span.source, span.partition))
+        bounds = self._broker.bounds([(span.source, span.partition)])[0].get((span.source, span.partition))
         if bounds is None:
             raise SourceError(f"{_range(span)} are gone: the topic has no such partition")
         low, end = bounds
