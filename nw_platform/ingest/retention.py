@@ -19,6 +19,8 @@ from nw_platform.ingest.raw import commit_raw, next_receipt
 from nw_platform.ingest.recovery import opened, recover
 from nw_platform.ingest.session import Session
 from nw_platform.ingest.steps import Step, reached
+from nw_platform.lake.leftovers import delete_leftovers
+from nw_platform.lake.store import Lake
 from nw_platform.lake.tables import LakeTable
 from nw_platform.record.hours import HOUR_US, hour_start
 
@@ -55,6 +57,9 @@ def expire(
         if not session.lake.raw(stream).exists():
             continue
         results.append(_expire_stream(session, stream, now, dry_run=dry_run))
+    if results and not dry_run:
+        shared = _delete_leftovers(session.lake, ("receipts", "duplicates", "alerts", "reports"), now)
+        results[0] = replace(results[0], deleted_files=results[0].deleted_files + shared)
     progress(len(names), len(names), "")
     return results
 
@@ -87,6 +92,7 @@ def _expire_stream(session: Session, stream: str, now: int, *, dry_run: bool) ->
         grace = math.ceil(session.settings.lake_grace_us / _HOURS_US)
         tables = (lake.raw(stream), lake.logs(stream), lake.duplicates(), lake.receipts())
         deleted = sum(_vacuum(table, grace) for table in tables)
+        deleted += _delete_leftovers(lake, (lake.raw(stream).path, lake.logs(stream).path), now)
         return replace(found, deleted_files=deleted)
     raise LakeError(f"stream {stream}: other runs commit all the time; run nw retention again later")
 
@@ -119,6 +125,10 @@ def _remove(pipeline: Pipeline, raw_hours: list[str], logs_hours: list[str], now
 
 def _is_old(hour: str, retention_us: int | None, now: int) -> bool:
     return retention_us is not None and hour_start(hour) + HOUR_US + retention_us <= now
+
+
+def _delete_leftovers(lake: Lake, folders: Collection[str], now: int) -> int:
+    return sum(delete_leftovers(lake, folder, now - _ORPHAN_HOURS * HOUR_US) for folder in folders)
 
 
 def _vacuum(table: LakeTable, grace_hours: int) -> int:
