@@ -6,7 +6,7 @@ Fixtures (mark the test with `@pytest.mark.services`):
     hdfs        the run's HDFS: `hdfs.webhdfs`, `hdfs.rpc`, `hdfs.folder` (of this test alone, such as "/tests/x1")
     own_kafka   a broker of this test alone, which may be stopped, killed and started: `.stop() .kill() .start()`
     start_kafka a function that starts such brokers, with properties of their own: `start_kafka({"listeners": ...})`
-    own_hdfs    as own_kafka, for HDFS (NameNode and DataNode)
+    own_hdfs    as own_kafka, for HDFS (NameNode and DataNodes at once: they are one process)
 
 Where Java, Maven or the jars are missing such a test is skipped, and fails if NW_REQUIRE_SERVICES=1. The services end
 with the run, even when it is killed (nw_platform/services/guardian.py).

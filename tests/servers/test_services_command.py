@@ -18,6 +18,17 @@ from nw_platform.services.hdfs import Hdfs
 from nw_platform.services.kafka import Kafka, tool
 
 ROOT = Path(__file__).resolve().parents[2]
+
+# `nw` as a user of the run's services: should this test be killed, they are stopped only after it.
+GUARDED_COMMAND = """
+import sys
+from pathlib import Path
+from nw_platform.cli.main import main
+from nw_platform.services.guardian import guarded
+with guarded(Path(sys.argv[1])):
+    sys.exit(main(sys.argv[2:]))
+"""
+
 pytestmark = [pytest.mark.services, pytest.mark.slow]
 
 
@@ -111,11 +122,11 @@ def test_a_killed_namenode_comes_back_with_its_files(own_hdfs):
 
 
 @pytest.mark.usefixtures("hdfs_jars")
-def test_a_killed_up_is_finished_by_two_others_at_once(own_folder):
+def test_a_killed_up_is_finished_by_two_others_at_once(services_folder, own_folder):
     service = Hdfs(own_folder)
-    command = [sys.executable, "-m", "nw_platform.cli.main", "services", "up", "hdfs", "--json"]
 
     def up():
+        command = [sys.executable, "-c", GUARDED_COMMAND, str(services_folder), "services", "up", "hdfs", "--json"]
         options = {"cwd": ROOT, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return subprocess.Popen([*command, "--dir", str(own_folder)], **options)
 
