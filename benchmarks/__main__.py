@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from benchmarks import deltas, ingest, sql
+from benchmarks import deltas, freshness, ingest, kafka, sql
 from benchmarks.figures import Figure, table
 
 
@@ -29,16 +29,42 @@ class Scale:
     per_second: int  # records of a delta
     uuids_per_second: int
     rows: int
+    records: int  # in Kafka
+    backlog: int
+    steady_minutes: float
 
 
-FULL: Final = Scale(1000, 3, minutes=60, per_second=20_000, uuids_per_second=5000, rows=50_000_000)
-QUICK: Final = Scale(20, 1, minutes=6, per_second=1000, uuids_per_second=500, rows=600_000)
+FULL: Final = Scale(
+    1000,
+    3,
+    minutes=60,
+    per_second=20_000,
+    uuids_per_second=5000,
+    rows=50_000_000,
+    records=3_000_000,
+    backlog=20_000_000,
+    steady_minutes=15,
+)
+QUICK: Final = Scale(
+    20,
+    1,
+    minutes=6,
+    per_second=1000,
+    uuids_per_second=500,
+    rows=600_000,
+    records=100_000,
+    backlog=200_000,
+    steady_minutes=2,
+)
 
 NAMES: Final[dict[str, Callable[[Path, Scale], Iterable[Figure]]]] = {
     "combined": lambda to, by: ingest.figures("combined", to, megabytes=by.megabytes, pairs=by.pairs),
     "json": lambda to, by: ingest.figures("json", to, megabytes=by.megabytes, pairs=by.pairs),
     "deltas": lambda to, by: deltas.figures("session", to, minutes=by.minutes, per_second=by.per_second),
     "uuids": lambda to, by: deltas.figures("uuid", to, minutes=by.minutes, per_second=by.uuids_per_second),
+    "kafka": lambda to, by: kafka.figures(to, records=by.records, pairs=by.pairs),
+    "backlog": lambda to, by: kafka.backlog(to, records=by.backlog),
+    "freshness": lambda to, by: freshness.figures(to, per_second=by.per_second, minutes=by.steady_minutes),
     "sql": lambda to, by: sql.figures(to, rows=by.rows, pairs=by.pairs),
 }
 
@@ -52,6 +78,7 @@ def main() -> int:
     parser.add_argument(
         "--per-second", type=int, help=f"records of a delta (default {FULL.per_second}; uuids: a quarter)"
     )
+    parser.add_argument("--records", type=int, help=f"in Kafka (default {FULL.records}; backlog: {FULL.backlog})")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that everything runs, proves no figure")
     args = parser.parse_args()
     if unknown := [name for name in args.names if name not in NAMES]:
@@ -60,6 +87,8 @@ def main() -> int:
     scale = replace(scale, megabytes=args.megabytes or scale.megabytes, pairs=args.pairs or scale.pairs)
     if args.per_second:
         scale = replace(scale, per_second=args.per_second, uuids_per_second=max(1, args.per_second // 4))
+    if args.records:
+        scale = replace(scale, records=args.records, backlog=args.records)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the temporary folder goes then too
     found: list[Figure] = []
     for name in args.names or NAMES:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import data, deltas, ingest, sql
+from benchmarks import data, deltas, ingest, kafka, sql
 from benchmarks.alone import run_alone
 from benchmarks.figures import Figure, median_of, table
 
@@ -23,6 +23,16 @@ def test_a_peer_takes_every_line(tmp_path, form, name):
     text = tmp_path / "text.log"
     lines = {"combined": data.combined, "json": data.json_lines}[form](text, 1)
     assert ingest.peer(str(tmp_path), ingest.PEERS[form][name], str(text))["records"] == lines
+
+
+@pytest.mark.services
+@pytest.mark.usefixtures("kafka")  # whether there can be one
+def test_kafka_is_measured_beside_consumers_that_see_every_record(tmp_path):
+    found = {figure.what: figure for figure in kafka.figures(tmp_path, records=10_000, pairs=1)}
+    assert found["kafka: rate, of the plain consumer"].at_least == 0.6
+    assert found["kafka: CPU a record"].value > 0
+    (peak,) = kafka.backlog(tmp_path, records=10_000)
+    assert 0 < peak.value < 1.5
 
 
 @pytest.mark.parametrize("ids", ["session", "uuid"])
