@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final
 
-from nw_platform.errors import NeverwinterError
+from nw_platform.errors import NeverwinterError, UsageError
 from nw_platform.services import processes
 from nw_platform.services.artefacts import ServiceName
 from nw_platform.services.java import find_java
@@ -87,6 +87,7 @@ class Service(ABC):
             timeout: seconds.
 
         Raises:
+            UsageError: the folder holds something else.
             RequirementError: Java, Maven or the jars are missing.
             NeverwinterError: it does not start, or does not answer in time.
         """
@@ -106,7 +107,7 @@ class Service(ABC):
         """
         with self._locked():
             ran = self._end(signal.SIGTERM)
-            if purge:
+            if purge and self._sign.exists():
                 shutil.rmtree(self.folder, ignore_errors=True)
             return ran
 
@@ -130,6 +131,10 @@ class Service(ABC):
         return None
 
     @property
+    def _sign(self) -> Path:
+        return self.folder / ".service"
+
+    @property
     def _started(self) -> Path:
         return self.folder / "started"
 
@@ -141,6 +146,7 @@ class Service(ABC):
         return locked(self.folder.with_name(f"{self.name}.lock"))
 
     def _start(self, deadline: float) -> Process:
+        self._claim()
         self._end(signal.SIGKILL)  # one whose pid file was lost
         (self.folder / "tmp").mkdir(parents=True, exist_ok=True)
         for attempt in range(1, _ATTEMPTS + 1):
@@ -159,6 +165,15 @@ class Service(ABC):
             if attempt == _ATTEMPTS or all(map(processes.is_free, ports.values())):
                 break
         raise NeverwinterError(f"{self.name} ended instead of starting: {self._last_words()} ({self.log})")
+
+    def _claim(self) -> None:
+        if not self._sign.exists():
+            if self.folder.exists() and any(self.folder.iterdir()):
+                raise UsageError(
+                    f"{self.folder} holds something else, not data of `nw services`: choose another folder (--dir)"
+                )
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._sign.touch()
 
     def _java(self, *, heap: str = "512m") -> list[str]:
         return [find_java(), f"-Xmx{heap}", *self._jvm]

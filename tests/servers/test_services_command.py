@@ -88,7 +88,8 @@ def test_up_and_down_say_where_and_keep_what_was_written(nw, own_folder):
 @pytest.mark.usefixtures("kafka_jars")
 def test_a_data_folder_that_was_never_used_is_made_anew_and_a_lost_pid_file_is_no_loss(own_folder):
     service = Kafka(own_folder, quick=True)
-    (service.folder / "data").mkdir(parents=True)
+    service._claim()
+    (service.folder / "data").mkdir()
     (service.folder / "data" / "meta.properties").write_text("version=1\ncluster.id=somebody-elses\n")
     bootstrap = service.up()["bootstrap"]
     write(bootstrap, "kept", b"hello")

@@ -1,7 +1,6 @@
 """What is found after a crash, and what ends with whom. A process with the mark plays the service: no Java here."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from nw_platform.errors import UsageError
 from nw_platform.services import processes
 from nw_platform.services.kafka import Kafka
 
@@ -34,7 +34,7 @@ def stranger():
 
 def pretend(service):
     """A process that looks like the service's. Returns once it can be found."""
-    service.folder.mkdir(parents=True, exist_ok=True)
+    service._claim()
     process = subprocess.Popen([*SLEEP, processes.mark(service.folder)], start_new_session=True)
     wait_until(lambda: processes.find(processes.mark(service.folder)))
     return process
@@ -80,6 +80,16 @@ def test_a_process_whose_pid_file_is_lost_is_found_and_ended(tmp_path):
         theirs.wait()
 
 
+def test_a_folder_of_something_else_is_neither_written_to_nor_deleted(tmp_path):
+    (tmp_path / "kafka" / "data").mkdir(parents=True)
+    (tmp_path / "kafka" / "data" / "mine").write_text("precious")
+    service = Kafka(tmp_path)
+    with pytest.raises(UsageError, match=r"holds something else.*--dir"):
+        service.up()
+    assert service.down(purge=True) is False
+    assert {path.name for path in tmp_path.rglob("*")} == {"kafka", "kafka.lock", "data", "mine"}
+
+
 def test_a_process_that_ignores_sigterm_is_killed(tmp_path):
     mark = processes.mark(tmp_path)
     deaf = (
@@ -95,7 +105,8 @@ def test_a_process_that_ignores_sigterm_is_killed(tmp_path):
 def test_free_ports_are_free_and_out_of_the_way_of_outgoing_connections():
     ports = processes.free_ports(8)
     assert len(set(ports)) == 8
-    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0]) if os.name == "posix" else 0
+    kernel = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    lowest = int(kernel.read_text().split()[0]) if kernel.exists() else 49152
     assert all(processes.is_free(port) and not processes.listens(port) and port < lowest for port in ports)
 
 

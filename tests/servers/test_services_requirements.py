@@ -1,5 +1,7 @@
 """What is missing is said in one line, and a download is there whole or not at all."""
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -8,6 +10,8 @@ import pytest
 from nw_platform.cli.main import main
 from nw_platform.errors import RequirementError
 from nw_platform.services import artefacts, java
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -77,6 +81,18 @@ def test_what_maven_says_is_one_line_and_nothing_is_left(bare, tmp_path):
     assert not [path for path in (tmp_path / "cache").rglob("kafka-*") if not path.name.endswith(".unfinished")]
     program(bare / "mvn", MAVEN.format(calls=tmp_path / "calls"))
     assert (artefacts.jars("kafka") / "a.jar").exists()
+
+
+@pytest.mark.parametrize(("required", "outcome"), [("", "2 skipped"), ("1", "2 errors")])
+@pytest.mark.usefixtures("bare")
+def test_tests_that_need_a_service_are_skipped_or_fail_where_it_is_required(monkeypatch, required, outcome):
+    monkeypatch.setenv("NW_REQUIRE_SERVICES", required)
+    tests = [str(Path(__file__).with_name("test_services_fixtures.py")), "-rs", "-p", "no:cacheprovider"]
+    told = subprocess.run(
+        [sys.executable, "-m", "pytest", *tests], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert outcome in told.stdout
+    assert "is needed" in told.stdout
 
 
 def test_many_at_once_fetch_once(bare, tmp_path):
