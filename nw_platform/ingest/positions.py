@@ -66,16 +66,24 @@ def balance(
         f"(ingest_time >= {_instant(hour)} AND ingest_time < {_instant(next_hour(hour))})" for hour in sorted(arrival)
     )
     position = "source, source_partition, source_start"
+    # Positions of a topic that was deleted and made again come again; then each batch may hold one once.
+    times = "count(DISTINCT (lane, sequence))" if _again(batches) else "1"
     query = (
-        f"WITH r AS (SELECT {position}, count(*) AS n FROM ({raw_rows}) GROUP BY ALL), "
+        f"WITH r AS (SELECT {position}, count(*) AS n, {times} AS times FROM ({raw_rows}) GROUP BY ALL), "
         f"o AS (SELECT DISTINCT {position} FROM ({raw_rows}) WHERE {waiting}), "
         f"k AS (SELECT * FROM ({logs_rows}) UNION ALL SELECT * FROM ({repeats})), "
         f"l AS (SELECT {position}, count(*) AS n FROM k WHERE {inside} GROUP BY ALL) "
         f"SELECT {position}, coalesce(r.n, 0), coalesce(l.n, 0) FROM r FULL JOIN l USING ({position}) "
-        f"ANTI JOIN o USING ({position}) WHERE r.n IS DISTINCT FROM l.n OR r.n <> 1 ORDER BY ALL LIMIT {_SHOWN}"
+        f"ANTI JOIN o USING ({position}) WHERE r.n IS DISTINCT FROM l.n OR r.n <> r.times ORDER BY ALL LIMIT {_SHOWN}"
     )
     with connect() as connection:
         yield from connection.execute(query).fetchall()
+
+
+def _again(batches: Sequence[CurrentBatch]) -> bool:
+    """Whether the batches are of several incarnations of a partition."""
+    incarnations = {(s.source, s.partition, s.incarnation) for batch in batches for s in batch.spans}
+    return len(incarnations) > len({(source, partition) for source, partition, _ in incarnations})
 
 
 def _instant(hour: str) -> str:

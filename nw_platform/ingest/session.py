@@ -93,6 +93,7 @@ class Session:
                     topics=declared.topics,
                     start=declared.start,
                     lane=(index, declared.lanes),
+                    group=f"neverwinter.{declared.name}",
                     growing=declared.growing,
                     cache=self.settings.work / "landing" / f"{declared.name}.hint",
                     options=declared.source.resolved_options(),

@@ -2,6 +2,7 @@
 
 chain       sequences without a gap, each receipt holding the digest of the one before it
 spans       no gap and no overlap inside any file or partition
+lost        what a source had deleted before it was read: that it is gone is known, and so it is no gap
 raw         every batch's records have the digest that its receipt says; nothing is there that no receipt knows
 logs        every position of raw is in `logs` or `duplicates`, exactly once, and nothing else is
 orphans     files that no commit names; they are never read, and are no finding
@@ -35,7 +36,7 @@ class Finding:
     """One difference."""
 
     stream: str
-    what: str  # chain | unfinished | spans | raw | logs
+    what: str  # chain | unfinished | spans | lost | raw | logs
     where: str
     detail: str
 
@@ -168,15 +169,25 @@ def _unfinished(
 def _spans(stream: str, receipts: Sequence[Receipt]) -> Iterable[Finding]:
     """Per incarnation: each span starts where the one before it ended, a file's first one at 0."""
     ends: dict[tuple[str, int, str], int] = {}
+    lost: dict[tuple[str, int, int], int] = {}  # source, partition, first position that was lost -> the one after
     files = any(receipt.kind == "genesis" and "files" in receipt.positions for receipt in receipts)
     for receipt in receipts:
         if receipt.kind != "batch":
             continue
+        for problem in receipt.detail.get("problems", []):
+            if problem["kind"] == "lost" and problem.get("end") is not None:
+                source, partition = problem["source"], problem["partition"]
+                lost[source, partition, problem["position"]] = problem["end"]
+                where = f"{source}/{partition} [{problem['position']}, {problem['end']})"
+                said = f"{problem['reason']} (receipt {receipt.lane}/{receipt.sequence}, {receipt.arrival_hour})"
+                yield Finding(stream, "lost", where, said)
         for span in receipt.spans:
             key = (span.source, span.partition, span.incarnation)
             place = f"{span.source}/{span.partition} [{span.start}, {span.end})"
             where = f"{place} of receipt {receipt.lane}/{receipt.sequence}"
             before = ends.get(key, 0 if files else None)
+            while before is not None and before < span.start and (span.source, span.partition, before) in lost:
+                before = lost[span.source, span.partition, before]
             if before is not None and span.start != before:
                 kind = "gap" if span.start > before else "overlap"
                 yield Finding(stream, "spans", where, f"{kind}: the span before it ended at {before}")

@@ -94,6 +94,9 @@ class BlockFormat(ABC):
         """See `contract.Format.parse`."""
         schema = logs_schema(self._columns)
         schema = schema.remove(schema.get_field_index("ingest_time"))
+        value = rows.column("value")
+        if value.null_count:  # a tombstone of a Kafka topic
+            rows = rows.set_column(rows.schema.get_field_index("value"), "value", pc.fill_null(value, b""))
         blocks = [self._parse_block(batch, header, schema) for batch in _blocks(rows)]
         return pa.Table.from_batches(blocks, schema=schema)
 
@@ -134,7 +137,9 @@ class BlockFormat(ABC):
         if "size_bytes" in rows.schema.names:
             columns["size_bytes"] = rows.column("size_bytes")
         else:
-            columns["size_bytes"] = pc.subtract(rows.column("source_end"), rows.column("source_start"))
+            span = pc.subtract(rows.column("source_end"), rows.column("source_start"))  # a line with its ending
+            length = pc.binary_length(rows.column("value")).cast(pa.int64())  # more, where positions count records
+            columns["size_bytes"] = pc.max_element_wise(span, length)
         if options.datacenter is not None:
             columns["datacenter"] = pa.repeat(pa.scalar(options.datacenter, pa.string()), count)
         _default(columns, "log_type", pa.scalar(options.log_type or options.stream, pa.string()), count)

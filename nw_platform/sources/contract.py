@@ -2,7 +2,7 @@
 
 How ingestion uses a source, per stream and lane:
     1. `genesis(now, before)` once, before anything is read: the lane's start positions. They go into the first receipt.
-       `before`: where the lanes of the epoch before stopped, if the number of lanes has changed; this lane takes its part.
+       `before`: where the lanes of the epoch before stopped, if the number of lanes changed; this lane takes its part.
     2. `restore(receipts)` once per process: all receipts of the lane so far, oldest first; later ones by `advance`.
        Positions are a fold over receipts; whatever else a source remembers is a hint that it can rebuild.
     3. `plan(now, budget)`: the spans of the next batch, nothing read yet. Empty when nothing is new.

@@ -150,7 +150,7 @@ class MemorySource:
             start = max(wanted, partition.first)
             if wanted < partition.first:
                 reason = f"{self._topic}/{number}: offsets {wanted} to {start} were deleted before they were read"
-                problems.append(Problem("lost", self._topic, wanted, f"{reason}; keep them longer"))
+                problems.append(Problem("lost", self._topic, wanted, f"{reason}; keep them longer", number, start))
             end = start
             while end < partition.end and records > 0 and size > 0:
                 size -= partition.records[end - partition.first].size

@@ -60,7 +60,7 @@ def describe(fault: Fault) -> str:
 def _problem(kind: str, source: str, position: int, reason: str) -> str:
     """One problem of a source; most reasons name the file themselves."""
     said = reason if source in reason else f"{source}: {reason or kind.replace('_', ' ')}"
-    return f"{said} ({kind} at byte {position})" if kind in {"damaged", "gap", "lost"} else said
+    return f"{said} ({kind} at byte {position})" if kind in {"damaged", "gap"} else said
 
 
 def _source(rules: StreamRules, seen: StreamObservations) -> Finding:

@@ -1,8 +1,8 @@
 """Declarations of expectations -> the rules that are judged, and which checks an asset has.
 
-Two checks have a rule without being declared, because their absence would hide what everybody wants to know:
-`error_rate` (an hour with more than 5 % errors, at least 3 of them) and `late` (more than 1 % late lines). A
-declaration replaces the rule.
+Three checks have a rule without being declared, because their absence would hide what everybody wants to know:
+`error_rate` (an hour with more than 5 % errors, at least 3 of them), `late` (more than 1 % late lines) and `lag` (data
+that waits for more than 5 minutes, or three times `every`). A declaration replaces the rule.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from nw_platform.watchdog.expectations import (
     MINUTE_US,
     BalanceRule,
     FileRule,
+    LagRule,
     RateRule,
     Rule,
     ShareRule,
@@ -30,6 +31,8 @@ from nw_platform.watchdog.expectations import (
 )
 
 DEFAULT_ERROR_RATE: Final = ShareRule(check="error_rate", subject="", max_pct=5.0, at_least=3)
+DEFAULT_LAG_US: Final = 5 * MINUTE_US
+_PATIENCE: Final = 3  # times `every`: so long data may wait
 DEFAULT_LATE: Final = ShareRule(check="late", subject="", max_pct=1.0)
 
 
@@ -43,6 +46,7 @@ class CheckInfo:
 
 CHECKS: Final[Mapping[str, CheckInfo]] = {
     "continuity": CheckInfo("raw", "No gap and no overlap between receipts; every file was read to its end."),
+    "lag": CheckInfo("raw", "What is ready at the source is ingested soon, and long before the source deletes it."),
     "expected_files": CheckInfo("raw", "The files that are expected by a time of day are there."),
     "completeness": CheckInfo("logs", "raw = logs + duplicates."),
     "history": CheckInfo("logs", "No record lies outside the hours that are shown as partitions."),
@@ -89,6 +93,8 @@ def rules_of(stream: StreamDecl, hosts: Iterable[str] = ()) -> StreamRules:
         rules.append(DEFAULT_ERROR_RATE)
     if DEFAULT_LATE.check not in shares and stream.late_after_us is not None:
         rules.append(DEFAULT_LATE)
+    if not any(isinstance(rule, LagRule) for rule in rules):
+        rules.append(LagRule(subject="", max_age_us=_max_age_us(stream)))
     return StreamRules(
         stream=stream.name,
         rules=tuple(rules),
@@ -103,13 +109,14 @@ def checks_of(rules: StreamRules) -> list[str]:
     """The names of the checks that a stream's findings may have, in the order of `CHECKS`."""
     kinds: dict[type[Rule], str] = {
         FileRule: "expected_files",
+        LagRule: "lag",
         VolumeRule: "volume",
         SilenceRule: "silence",
         RateRule: "rate",
         BalanceRule: "balance",
         ValuesRule: "values",
     }
-    names = {"continuity", "completeness", "history"}
+    names = {"continuity", "lag", "completeness", "history"}
     for rule in rules.rules:
         names.add(rule.check if isinstance(rule, ShareRule) else kinds[type(rule)])
     return [name for name in CHECKS if name in names]
@@ -129,19 +136,8 @@ def _rule(expectation: declared.Expectation, stream: StreamDecl, hosts: tuple[st
                 days=expectation.days,
                 severity=expectation.severity,
             )
-        case declared.File():
-            return FileRule(
-                subject=expectation.name,
-                name=expectation.name,
-                by=time(*divmod(expectation.by_minute, 60)),
-                grace_us=expectation.grace_us,
-                zone=expectation.zone,
-                min_size=expectation.min_size,
-                weekdays=frozenset(declared.WEEK.index(day) for day in expectation.weekdays),
-                holidays=expectation.holiday_dates(),
-                day_offset=expectation.day_offset,
-                severity=expectation.severity,
-            )
+        case declared.File() | declared.Lag():
+            return _of_raw(expectation, stream)
         case declared.Heartbeat():
             return SilenceRule(
                 subject="",
@@ -170,6 +166,34 @@ def _rule(expectation: declared.Expectation, stream: StreamDecl, hosts: tuple[st
             )
         case _:
             return _windowed(expectation)
+
+
+def _of_raw(expectation: declared.File | declared.Lag, stream: StreamDecl) -> Rule:
+    """The rules of what is or is not at the source."""
+    if isinstance(expectation, declared.File):
+        return FileRule(
+            subject=expectation.name,
+            name=expectation.name,
+            by=time(*divmod(expectation.by_minute, 60)),
+            grace_us=expectation.grace_us,
+            zone=expectation.zone,
+            min_size=expectation.min_size,
+            weekdays=frozenset(declared.WEEK.index(day) for day in expectation.weekdays),
+            holidays=expectation.holiday_dates(),
+            day_offset=expectation.day_offset,
+            severity=expectation.severity,
+        )
+    return LagRule(
+        subject="",
+        max_age_us=_max_age_us(stream) if expectation.max_age_us is None else expectation.max_age_us,
+        min_headroom_us=expectation.min_headroom_us,
+        severity=expectation.severity,
+    )
+
+
+def _max_age_us(stream: StreamDecl) -> int:
+    """How long data may wait where nothing is declared."""
+    return max(DEFAULT_LAG_US, _PATIENCE * stream.every_us)
 
 
 def _windowed(expectation: declared.Expectation) -> Rule | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from nw_platform.watchdog import completeness, continuity, deadlines, shares, silence, volume
+from nw_platform.watchdog import completeness, continuity, deadlines, lag, shares, silence, volume
 from nw_platform.watchdog.expectations import StreamRules
 from nw_platform.watchdog.findings import Finding
 from nw_platform.watchdog.observations import StreamObservations
@@ -29,6 +29,7 @@ def evaluate_stream(
     yield from completeness.judge_history(rules, seen)
     if rules.paused:
         return
+    yield from lag.judge(rules, seen)
     yield from deadlines.judge(rules, seen, now)
     yield from volume.judge(rules, seen, now)
     yield from shares.judge(rules, seen, now)

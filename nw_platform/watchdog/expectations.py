@@ -108,7 +108,17 @@ class ValuesRule:
     severity: Severity = "warn"
 
 
-Rule = VolumeRule | FileRule | SilenceRule | ShareRule | RateRule | BalanceRule | ValuesRule
+@dataclass(frozen=True, slots=True)
+class LagRule:
+    """Data waits at the source for at most so long, and is read at least so long before the source deletes it."""
+
+    subject: str
+    max_age_us: int = 5 * MINUTE_US
+    min_headroom_us: int | None = None  # None: a part of how long the source keeps data
+    severity: Severity = "warn"  # of the age; data that is about to be lost is an error
+
+
+Rule = VolumeRule | FileRule | SilenceRule | ShareRule | RateRule | BalanceRule | ValuesRule | LagRule
 
 
 @dataclass(frozen=True, slots=True)

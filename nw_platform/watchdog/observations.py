@@ -93,6 +93,16 @@ class FileSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class LagSeen:
+    """How far a stream was behind its source. None: the source cannot say."""
+
+    at: int  # when one looked, microseconds
+    seconds: float | None = None  # age of the oldest data that is ready and not ingested; 0: there is none
+    records: int | None = None  # how many are ready
+    expires_in: float | None = None  # seconds until the source's own retention deletes the first
+
+
+@dataclass(frozen=True, slots=True)
 class StreamObservations:
     """What is known of one stream at one moment.
 
@@ -116,6 +126,7 @@ class StreamObservations:
     hosts: Mapping[str, int] = field(default_factory=dict)  # host -> event time of its last sign of life
     problems: Sequence[SourceProblem] = ()  # met by the last tick while it looked at the source
     failure: str = ""  # why the last tick could not read the stream at all
+    lag: LagSeen | None = None  # None: not known
     broken: Mapping[str, str] = field(default_factory=dict)  # condition that cannot be evaluated -> why
     ingested_until: int | None = None  # ingestion has looked at the source up to then; None: not known
 

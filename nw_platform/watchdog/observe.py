@@ -28,7 +28,7 @@ from nw_platform.watchdog.evaluate import evaluate
 from nw_platform.watchdog.expectations import StreamRules, VolumeRule
 from nw_platform.watchdog.findings import Finding
 from nw_platform.watchdog.memory import StreamMemory
-from nw_platform.watchdog.observations import Balanced, SourceProblem, StreamObservations
+from nw_platform.watchdog.observations import Balanced, LagSeen, SourceProblem, StreamObservations
 from nw_platform.watchdog.receipts import ReceiptFold
 
 LOOK_BACK_US: Final = 31 * 24 * HOUR_US  # the first look does not judge absence further back than this
@@ -43,6 +43,7 @@ class TickState:
     problems: Mapping[str, Sequence[SourceProblem]] = field(default_factory=dict)  # stream -> problems
     failures: Mapping[str, str] = field(default_factory=dict)  # stream -> why it could not be read
     ingested_until: int | None = None  # when the last tick that went through began; None: not known
+    lags: Mapping[str, LagSeen] = field(default_factory=dict)  # stream -> how far it is behind, if that is known
 
 
 @dataclass(slots=True)
@@ -215,6 +216,7 @@ class Watch:
             hosts={host: last for host, last in known.hosts.items() if last > now - _HOSTS_US},
             problems=tuple(look.tick.problems.get(stream, ())),
             failure=look.tick.failures.get(stream, ""),
+            lag=look.tick.lags.get(stream),
             broken=known.broken,
             ingested_until=look.tick.ingested_until,
         )

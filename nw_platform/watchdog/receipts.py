@@ -8,7 +8,7 @@ is forgotten; if it then grows on, its continuation is taken as it comes. `nw ve
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Self
 
 from nw_platform.record.hours import HOUR_US, hour_of
@@ -30,6 +30,7 @@ class ReceiptFold:
     lanes: dict[str, tuple[int, str]] = field(default_factory=dict)  # lane -> last sequence, digest of that receipt
     contents: dict[tuple[str, int], FileSeen] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
+    incarnations: dict[tuple[str, int], str] = field(default_factory=dict)  # of partitions; a landing zone has none
     arrivals: dict[str, int] = field(default_factory=dict)  # arrival hour -> receipts, of the last days
     newest: list[tuple[int, dict[str, int]]] = field(default_factory=list)  # planned time, event hours
     event_hours: dict[str, int] = field(default_factory=dict)  # event hour -> records that raw has of it
@@ -57,7 +58,7 @@ class ReceiptFold:
             touched.add(receipt.arrival_hour)
             self._chain(receipt)
             if receipt.kind == "batch":
-                self._spans(receipt)
+                self._spans(receipt, _lost(receipt))
                 self._problems(receipt)
                 self.newest.append((receipt.planned_time, dict(receipt.event_hours)))
             elif receipt.kind == "retention":
@@ -80,6 +81,7 @@ class ReceiptFold:
             "landing": self.landing,
             "lanes": {lane: list(last) for lane, last in self.lanes.items()},
             "contents": [[c.source, c.partition, c.end, c.first_seen, c.last_seen] for c in self.contents.values()],
+            "incarnations": [[*key, incarnation] for key, incarnation in self.incarnations.items()],
             "faults": [asdict(fault) for fault in self.faults],
             "arrivals": self.arrivals,
             "newest": [list(entry) for entry in self.newest],
@@ -96,6 +98,7 @@ class ReceiptFold:
             landing=bool(data["landing"]),
             lanes={lane: (int(sequence), str(digest)) for lane, (sequence, digest) in data["lanes"].items()},
             contents={(c[0], c[1]): FileSeen(*c) for c in data["contents"]},
+            incarnations={(source, partition): value for source, partition, value in data["incarnations"]},
             faults=[Fault(**fault) for fault in data["faults"]],
             arrivals=dict(data["arrivals"]),
             newest=[(int(planned), dict(hours)) for planned, hours in data["newest"]],
@@ -145,11 +148,21 @@ class ReceiptFold:
             )
         self.lanes[receipt.lane] = (receipt.sequence, receipt.self_digest())
 
-    def _spans(self, receipt: Receipt) -> None:
-        """Each span starts where the last one of its content ended; the first one of a file at 0."""
+    def _spans(self, receipt: Receipt, lost: Mapping[tuple[str, int, int], int]) -> None:
+        """Each span starts where the last one of its content ended, or where the loss that followed it did.
+
+        The first one of a file starts at 0, that of a topic's partition anywhere.
+        """
+        for (source, partition, first), end in sorted(lost.items()):
+            content = self.contents.get((source, partition))
+            if content is not None and content.end == first:
+                self.contents[source, partition] = replace(content, end=end)
         for span in receipt.spans:
             key = (span.source, span.partition)
             known = self.contents.get(key)
+            if not self.landing:
+                known = known if self.incarnations.get(key) == span.incarnation else None
+                self.incarnations[key] = span.incarnation
             expected = known.end if known else (0 if self.landing and not self.forgotten else span.start)
             if span.start != expected:
                 gap = span.start > expected
@@ -197,7 +210,7 @@ class ReceiptFold:
                 str(problem.get("kind", "damaged")),
                 str(problem.get("reason", "")),
                 source=source,
-                partition=partitions.get(source, 0),
+                partition=problem.get("partition") or partitions.get(source, 0),
                 position=int(problem.get("position", 0)),
             )
 
@@ -221,6 +234,12 @@ class ReceiptFold:
                 self.forgotten += 1
 
 
+def _lost(receipt: Receipt) -> dict[tuple[str, int, int], int]:
+    """What the receipt says is gone at the source: source, partition, first position -> the one after the last."""
+    problems = [p for p in receipt.detail.get("problems", []) if p.get("kind") == "lost" and p.get("end") is not None]
+    return {(p["source"], p["partition"], p["position"]): p["end"] for p in problems}
+
+
 def is_reading(fault: Fault) -> bool:
-    """Whether a fault is about reading a file (another reading may cure it), not about the chain."""
-    return fault.kind not in {"sequence", "chain", "gap", "overlap"}
+    """Whether a fault is about reading a file (another reading may cure it), not about the chain or what is lost."""
+    return fault.kind not in {"sequence", "chain", "gap", "overlap", "lost"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given, settings
@@ -99,6 +100,36 @@ def test_a_receipt_that_is_there_twice():
     lane = Lane()
     lane.add(span("a", 0, 10))
     assert faults([*lane.receipts, lane.receipts[-1]]) == [("sequence", 1), ("overlap", 1)]
+
+
+def loss(source: str, partition: int, first: int, end: int) -> dict[str, Any]:
+    said = {"kind": "lost", "source": source, "position": first, "partition": partition, "end": end}
+    return {**said, "reason": f"{source}/{partition}: offsets [{first}, {end}) were deleted"}
+
+
+def test_what_a_source_lost_is_no_gap_and_stays_a_fault():
+    lane = Lane()
+    lane.add(span("t", 100, 110, partition=3))
+    lane.add(span("t", 0, 5), detail={"problems": [loss("t", 3, 110, 150)]})
+    lane.add(span("t", 150, 160, partition=3), span("t", 5, 6))
+    lane.add(span("t", 161, 170, partition=3))
+    assert faults(lane.receipts, landing=False) == [("lost", 2), ("gap", 4)]
+    fold = ReceiptFold.from_json(ReceiptFold(landing=False).as_json())
+    for receipt in lane.receipts:
+        fold.add([receipt])
+        fold = ReceiptFold.from_json(json.loads(json.dumps(fold.as_json())))
+    assert [fault.kind for fault in fold.faults] == ["lost", "gap"]
+    [(_, passed, message)] = continuity(lane.receipts[:3])
+    assert not passed
+    assert "t/3: offsets [110, 150) were deleted" in message
+
+
+def test_a_topic_made_again_begins_anew():
+    lane = Lane()
+    lane.add(span("t", 0, 10))
+    lane.add(replace(span("t", 0, 4), incarnation="y"))
+    lane.add(replace(span("t", 4, 6), incarnation="y"))
+    assert faults(lane.receipts, landing=False) == []
 
 
 def test_an_altered_receipt():
