@@ -111,6 +111,7 @@ def read_spans(
                 raise
             problems.append(Problem("unreadable", span.source, span.start, str(error)))
             continue
+        reached(Step.SPAN_READ)
         problems.extend(reader.problems)
         if reader.is_news:
             done.append(reader.span)

@@ -20,6 +20,7 @@ class Step(StrEnum):
     TABLE_CREATED = "table_created"
     GENESIS_COMMITTED = "genesis_committed"
     PLANNED = "planned"
+    SPAN_READ = "span_read"
     RAW_WRITTEN = "raw_written"
     RAW_COMMITTED = "raw_committed"
     RECEIPT_APPENDED = "receipt_appended"
@@ -29,7 +30,7 @@ class Step(StrEnum):
     LOGS_COMMITTED = "logs_committed"
     DEDUPE_MARKED = "dedupe_marked"
     DEDUPE_SAVED = "dedupe_saved"
-    SOURCE_ADVANCED = "source_advanced"
+    SOURCE_ADVANCED = "source_advanced"  # Kafka: the group's offsets are committed
     COMPACTION_WRITTEN = "compaction_written"
     COMPACTION_COMMITTED = "compaction_committed"
     REPLAY_WRITTEN = "replay_written"
@@ -39,6 +40,8 @@ class Step(StrEnum):
     REBUILD_COMMITTED = "rebuild_committed"
     RETENTION_RAW_COMMITTED = "retention_raw_committed"
     RETENTION_LOGS_COMMITTED = "retention_logs_committed"
+    REPORT_WRITTEN = "report_written"
+    REPORT_REPLACED = "report_replaced"
 
 
 def reached(step: Step) -> None:

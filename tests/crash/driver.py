@@ -13,6 +13,7 @@ from nw_platform.ingest.rebuild import rebuild
 from nw_platform.ingest.replay import replay
 from nw_platform.ingest.retention import expire
 from nw_platform.ingest.tick import run_tick
+from nw_platform.reports.build import build
 from nw_platform.sources.contract import Budget
 
 ALL = ("1970-01-01T00", "2100-01-01T00")
@@ -40,6 +41,8 @@ def act(root: Path, action: str) -> None:
             replay(session, "app", *ALL, START)
         elif action == "rebuild":
             rebuild(session, "app", *ALL, START)
+        elif action == "build":
+            build(session.lake, session.settings, now=START)
         elif action == "retention":
             expire(session, LATER)
         else:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from crash.driver import act
 from world import HOUR, START, World, sent, wire
@@ -27,7 +28,7 @@ REPOSITORY = HERE.parents[1]
 # Which command reaches which steps.
 STEPS = {
     "ingest": (
-        Step.TABLE_CREATED, Step.GENESIS_COMMITTED, Step.PLANNED, Step.RAW_WRITTEN, Step.RAW_COMMITTED,
+        Step.TABLE_CREATED, Step.GENESIS_COMMITTED, Step.PLANNED, Step.SPAN_READ, Step.RAW_WRITTEN, Step.RAW_COMMITTED,
         Step.RECEIPT_APPENDED, Step.DUPLICATES_WRITTEN, Step.DUPLICATES_COMMITTED, Step.LOGS_WRITTEN,
         Step.LOGS_COMMITTED, Step.DEDUPE_MARKED, Step.DEDUPE_SAVED, Step.SOURCE_ADVANCED,
     ),
@@ -35,6 +36,7 @@ STEPS = {
     "replay": (Step.REPLAY_WRITTEN, Step.REPLAY_COMMITTED, Step.REBUILD_WRITTEN, Step.REBUILD_COMMITTED),
     "rebuild": (Step.REPLAY_COMMITTED, Step.RECEIPT_APPENDED, Step.DUPLICATES_REPLACED, Step.REBUILD_WRITTEN,
                 Step.REBUILD_COMMITTED),
+    "build": (Step.REPORT_WRITTEN, Step.REPORT_REPLACED),
     "retention": (Step.RETENTION_RAW_COMMITTED, Step.RETENTION_LOGS_COMMITTED),
 }  # fmt: skip
 EVERY = [
@@ -100,7 +102,17 @@ def state(root: Path) -> dict[str, object]:
         receipts = sorted(hour_balances(session.lake, "app").items())
         assert report.findings == []
         assert all(balance.whole for _, balance in receipts)
-        return {"logs": logs, "duplicates": repeats, "hours": receipts, "raw": len(world.rows(session, "raw"))}
+        reports = {
+            path.relative_to(root).as_posix(): pq.read_table(path).to_pylist()
+            for path in sorted((root / "lake" / "reports").glob("*/grain=*/dt=*/[!_.]*.parquet"))
+        }
+        return {
+            "reports": reports,
+            "logs": logs,
+            "duplicates": repeats,
+            "hours": receipts,
+            "raw": len(world.rows(session, "raw")),
+        }
 
 
 @pytest.fixture(scope="session")
