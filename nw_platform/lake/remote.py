@@ -2,6 +2,9 @@
 
 DuckDB has no client for HDFS, and its others are downloads. A lake that is opened makes itself known here, and every
 connection of this process (engine.py) then reads its files under their own addresses: `hdfs://namenode:8020/lake/...`.
+
+Data files never change. A report file may be replaced between two reads of it, and on remote storage the second one
+would then be of the new file: so a connection remembers which file it began with, and says so if it is another now.
 """
 
 from __future__ import annotations
@@ -9,8 +12,8 @@ from __future__ import annotations
 import datetime as dt
 import io
 import threading
-from collections.abc import Mapping
-from typing import Any, Final, NoReturn
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import duckdb
 import pyarrow as pa
@@ -18,6 +21,9 @@ import pyarrow.fs as pafs
 from fsspec import AbstractFileSystem
 
 from nw_platform.lake.native import native_files
+
+REPORTS: Final = "reports"  # the folder of the lake whose files are replaced
+_REPLACED: Final = "was replaced while it was read"
 
 _SINCE: Final = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 _KNOWN: Final[dict[str, pafs.FileSystem]] = {}  # address of a lake -> its files
@@ -41,6 +47,11 @@ def register(connection: duckdb.DuckDBPyConnection) -> None:
             connection.register_filesystem(_Reads(scheme))
 
 
+def was_replaced(error: duckdb.Error) -> bool:
+    """Whether a query failed because a report file was replaced meanwhile: on a new connection it goes through."""
+    return _REPLACED in str(error)
+
+
 class _Reads(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
     """What DuckDB asks of a file system, for reading."""
 
@@ -49,24 +60,35 @@ class _Reads(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
     def __init__(self, scheme: str) -> None:
         super().__init__()
         self.protocol = scheme
+        self._begun: dict[str, tuple[int, int | None]] = {}  # report file -> size and time of the one that is read
 
     def open(self, path: str, mode: str = "rb", **_: Any) -> _File:  # noqa: ANN401  (fsspec's signature)
         """A file for reading."""
         if mode != "rb":
-            _refuse(path)
-        return _File(*place(path))
+            raise PermissionError(f"{path}: a lake's files are only read here")
+        files, inside = place(path)
+        changes = inside.startswith(f"{REPORTS}/")
+        return _File(files, inside, (lambda: self._same(path)) if changes else None)
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:  # noqa: ANN401  (fsspec's signature)
         """Size in bytes, and type."""
+        return {"name": path, "size": self._same(path), "type": "file"}
+
+    def _same(self, path: str) -> int:
+        """The size of a file, which is the one that this connection has read from before."""
         files, inside = place(path)
         found = files.get_file_info(inside)
         if found.type != pafs.FileType.File:
             raise FileNotFoundError(path)
-        return {"name": path, "size": found.size, "type": "file"}
+        if inside.startswith(f"{REPORTS}/"):
+            now = (int(found.size), found.mtime_ns)
+            if self._begun.setdefault(path, now) != now:
+                raise OSError(f"{path} {_REPLACED}; run the query again")
+        return int(found.size)
 
     def size(self, path: str) -> int:
         """Bytes."""
-        return int(self.info(path)["size"])
+        return self._same(path)
 
     def glob(self, path: str, **_: Any) -> list[str]:  # noqa: ANN401  (fsspec's signature)
         """The path itself: files are always named, by a snapshot or a listing, and never searched for."""
@@ -77,7 +99,7 @@ class _Reads(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
         return bool(path)
 
     def modified(self, path: str) -> dt.datetime:
-        """Files of a lake never change."""
+        """One that changes nothing: what has changed is found out by `_same`."""
         del path
         return _SINCE
 
@@ -85,9 +107,10 @@ class _Reads(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
 class _File(io.RawIOBase):
     """An open file. DuckDB's threads share it, each seeks and then reads: so each has a position and a handle."""
 
-    def __init__(self, files: pafs.FileSystem, path: str) -> None:
+    def __init__(self, files: pafs.FileSystem, path: str, check: Callable[[], object] | None) -> None:
+        """`check` raises if what was just read may be of another file of the same name."""
         super().__init__()
-        self._files, self._path = files, path
+        self._files, self._path, self._check = files, path, check
         self._mine = threading.local()
         self._handles: list[pa.NativeFile] = []
 
@@ -110,6 +133,8 @@ class _File(io.RawIOBase):
         handle = self._handle()
         handle.seek(self.tell())
         data: bytes = handle.read(None if size < 0 else size)
+        if self._check is not None:
+            self._check()
         self._mine.position = self.tell() + len(data)
         return data
 
@@ -133,7 +158,3 @@ def place(url: str) -> tuple[pafs.FileSystem, str]:
             return files, url[len(root) + 1 :]
     root, _, name = url.rpartition("/")
     return native_files(root), name
-
-
-def _refuse(path: str) -> NoReturn:
-    raise PermissionError(f"{path}: a lake's files are only read here")

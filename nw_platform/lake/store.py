@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from nw_platform.lake.native import native_files, patience_of
-from nw_platform.lake.remote import know
+from nw_platform.lake.remote import REPORTS, know
 from nw_platform.lake.tables import LakeTable, local_path
 from nw_platform.record.envelope import ENVELOPE_FIELDS, PARTITION_COLUMNS, RAW_SCHEMA, TIMESTAMP, logs_schema
 
@@ -96,7 +96,7 @@ class Lake:
     @property
     def reports_root(self) -> str:
         """Where report files are."""
-        return f"{self.url}/reports"
+        return f"{self.url}/{REPORTS}"
 
     def raw(self, stream: str) -> LakeTable:
         """Exact bytes by arrival hour."""

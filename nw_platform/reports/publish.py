@@ -20,12 +20,14 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from nw_platform.errors import LakeError
+from nw_platform.ingest.steps import Step, reached
 from nw_platform.lake.remote import place
 from nw_platform.lake.tables import local_path
 from nw_platform.record.hours import period_directory
 
 Result = TypeVar("Result")
 
+_READS: Final = 20  # of a file that is replaced while it is read
 _AT_ONCE: Final = 8  # remote files written at a time: each waits for its server, mostly
 
 
@@ -70,7 +72,9 @@ def publish(files: ReportFiles, sources: Iterable[tuple[Path, str]]) -> int:
         new, old = source.read_bytes(), files.data(path)
         if old is not None and _same_rows(new, old):
             return False
+        reached(Step.REPORT_WRITTEN)
         files.replace(path, new)
+        reached(Step.REPORT_REPLACED)
         return True
 
     if isinstance(files, _Local):
@@ -156,14 +160,25 @@ class _Remote:
         self._stored(write)
 
     def _read(self, path: str, how: Callable[[pa.NativeFile], Result]) -> Result | None:
-        def read() -> Result:
-            with self._files.open_input_file(self._full(path)) as file:
-                return how(file)
+        """Read again if the file was replaced meanwhile: the client opens it anew for each piece."""
+        for _ in range(_READS):
+            before = self._stored(lambda: self._files.get_file_info(self._full(path)))
+            if before.type != pafs.FileType.File:
+                return None
+            result, failure = self._once(path, how)
+            after = self._stored(lambda: self._files.get_file_info(self._full(path)))
+            if (after.size, after.mtime_ns) == (before.size, before.mtime_ns):
+                if failure is not None:
+                    raise failure
+                return result
+        raise LakeError(f"{self._root}/{path} is replaced all the time; try again later")
 
+    def _once(self, path: str, how: Callable[[pa.NativeFile], Result]) -> tuple[Result | None, Exception | None]:
         try:
-            return self._stored(read)
-        except FileNotFoundError:
-            return None
+            with self._files.open_input_file(self._full(path)) as file:
+                return how(file), None
+        except (OSError, pa.ArrowException) as error:
+            return None, LakeError(f"{self._root}/{path} cannot be read: {error}")
 
     def _full(self, path: str) -> str:
         return f"{self._inside}/{path}"
@@ -171,8 +186,6 @@ class _Remote:
     def _stored(self, call: Callable[[], Result]) -> Result:
         try:
             return call()
-        except FileNotFoundError:
-            raise
         except OSError as error:
             raise LakeError(f"report files of {self._root}: {error}") from None
 

@@ -6,6 +6,7 @@ outside the lake: DuckDB is told so, and the setting is locked before a query ru
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,8 +15,9 @@ from typing import Any, Final
 import duckdb
 import pyarrow as pa
 
-from nw_platform.errors import UsageError
+from nw_platform.errors import LakeError, UsageError
 from nw_platform.lake.engine import connect, literal, quoted
+from nw_platform.lake.remote import was_replaced
 from nw_platform.lake.store import ALERTS_SCHEMA, DUPLICATES_SCHEMA, RECEIPTS_SCHEMA, Lake
 from nw_platform.lake.tables import LakeFile, LakeTable
 from nw_platform.record.hours import to_datetime
@@ -27,7 +29,14 @@ from nw_platform.reports.tables import INT_VALUE_COUNTS, TABLES, Table
 from nw_platform.settings import Settings
 from nw_platform.streams.expectations import Values
 
+_RUNS: Final = 5  # of a query whose files are replaced meanwhile
 _READING: Final = ("SELECT", "EXPLAIN", "RELATION")
+
+
+class ReplacedError(LakeError):
+    """A report file was replaced while a query read it."""
+
+    retriable = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +84,19 @@ def run_query(lake: Lake, settings: Settings, query: str, now: int) -> Result:
     """
     with duckdb.connect() as parser:
         tables = _check(parser, query, {*TABLES, *settings.streams})
-    with open_sql(lake, settings, now, tables=tables) as connection:
-        return execute(connection, query)
+    for _ in range(_RUNS):
+        with open_sql(lake, settings, now, tables=tables) as connection, contextlib.suppress(ReplacedError):
+            return execute(connection, query)
+    raise ReplacedError("a report file is replaced again and again while it is read; try again later")
 
 
 def execute(connection: duckdb.DuckDBPyConnection, query: str, parameters: Mapping[str, Any] | None = None) -> Result:
-    """Run a query on an open connection; errors of the query become UsageError."""
+    """Run a query on an open connection.
+
+    Raises:
+        UsageError: the query is wrong; one line.
+        ReplacedError: a report file was replaced while it was read; on a new connection the query goes through.
+    """
     try:
         cursor = connection.execute(query, parameters)
         described = cursor.description or ()
@@ -90,6 +106,8 @@ def execute(connection: duckdb.DuckDBPyConnection, query: str, parameters: Mappi
             _distinct([column[0] for column in described]), [_naive(r, zoned) for r in rows] if zoned else rows
         )
     except duckdb.Error as error:
+        if was_replaced(error):
+            raise ReplacedError(_one_line(error)) from error
         raise UsageError(_one_line(error)) from error
 
 

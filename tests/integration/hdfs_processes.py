@@ -22,12 +22,12 @@ ROWS = 400_000
 
 
 def replace_for_ever(lake: Lake, work: Path) -> None:
-    """Replace one report file over and over; all its rows are alike, and each file has other ones."""
+    """Replace one report file over and over; each has rows of its own in several pieces, and the size of the others."""
     files = report_files(lake.reports_root)
     for number in itertools.count():
         source = work / "source.parquet"
-        noise = pa.array(range(number, number + ROWS))
-        pq.write_table(pa.table({"n": pa.repeat(number, ROWS), "noise": noise}), source, compression="none")
+        columns = {f"c{i}": pa.array(range(number * ROWS, (number + 1) * ROWS)) for i in range(4)}
+        pq.write_table(pa.table(columns), source, compression="none", use_dictionary=False, row_group_size=ROWS // 4)
         publish(files, [(source, NAME)])
         print(number, flush=True)  # noqa: T201  (the test counts them)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import duckdb
 import psutil
 import pyarrow.parquet as pq
 import pytest
@@ -22,7 +24,13 @@ from nw_platform.errors import LakeError
 from nw_platform.ingest.retention import expire
 from nw_platform.ingest.tick import run_tick
 from nw_platform.ingest.verify import verify
+from nw_platform.lake.engine import connect
+from nw_platform.lake.remote import was_replaced
 from nw_platform.lake.store import Lake
+from nw_platform.reports.publish import report_files
+
+PIECES = f"""SELECT min(c0) // {ROWS}, max(c3) // {ROWS}, count(*), sum(c0), sum(c1), sum(c2), sum(c3)
+FROM read_parquet('{{}}')"""
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(240)]
 
@@ -40,22 +48,27 @@ def started(action: str, lake: str, work: Path, *arguments: str) -> subprocess.P
 def test_a_report_file_is_whole_whenever_it_is_read_and_whoever_is_killed(tmp_path, hdfs):
     url = f"{hdfs.rpc}{hdfs.folder}/lake"
     lake = Lake(url, work=tmp_path)
+    reports = report_files(lake.reports_root)
     seen: set[int] = set()
     for attempt in range(3):
         with started("replace", url, tmp_path / f"{attempt}") as writer:
             assert writer.stdout is not None
             writer.stdout.readline()  # there is a file now
             began, reads = time.monotonic(), 0
-            while reads < 25 or time.monotonic() - began < 4 + attempt * 0.13:
-                with lake.files.open_input_file(f"reports/{NAME}") as handle:
-                    rows = pq.ParquetFile(handle).read()
-                numbers = set(rows["n"].to_pylist())
-                assert (len(rows), len(numbers)) == (ROWS, 1)
-                seen |= numbers
+            while reads < 20 or time.monotonic() - began < 4 + attempt * 0.13:
+                with connect() as connection:
+                    try:
+                        (found,) = connection.execute(PIECES.format(reports.url(NAME))).fetchall()
+                    except duckdb.Error as error:
+                        assert was_replaced(error), error  # noqa: PT017  (any other is a half file)
+                        continue
+                (number, *_) = found
+                assert found == (number, number, ROWS, *(sum(range(number * ROWS, (number + 1) * ROWS)),) * 4)
+                seen.add(number)
                 reads += 1
             writer.kill()
-        with lake.files.open_input_file(f"reports/{NAME}") as handle:
-            assert len(pq.ParquetFile(handle).read()) == ROWS
+        table = pq.read_table(io.BytesIO(reports.data(NAME) or b""))
+        assert table["c0"].to_pylist() == table["c3"].to_pylist()
     assert len(seen) > 3
 
 
