@@ -13,6 +13,7 @@ from nw_platform.services.service import Service
 
 _ANSWER_SECONDS: Final = 10.0
 _MAIN: Final = "org.apache.hadoop.test.MiniDFSClusterManager"
+_POOL_BEAN: Final = "Hadoop:service=NameNode,name=NameNodeInfo::BlockPoolId"
 _READY_FOLDER: Final = "/tmp"  # noqa: S108  (in HDFS; every HDFS has it)
 
 
@@ -47,12 +48,25 @@ class Hdfs(Service):
         return command
 
     def _answers(self, ports: Mapping[str, int]) -> bool:
-        """Whether the NameNode takes a change: it does not while it waits for its DataNode's blocks (safe mode)."""
+        """Whether the NameNode is ours and takes a change: in safe mode, waiting for its blocks, it does not."""
         connection = http.client.HTTPConnection("127.0.0.1", ports["http"], timeout=_ANSWER_SECONDS)
         try:
+            connection.request("GET", f"/jmx?get={_POOL_BEAN}")
+            if self._block_pool() not in connection.getresponse().read():
+                return False
             connection.request("PUT", f"/webhdfs/v1{_READY_FOLDER}?op=MKDIRS")
             return connection.getresponse().status == HTTPStatus.OK
         except (OSError, http.client.HTTPException):
             return False
         finally:
             connection.close()
+
+    def _block_pool(self) -> bytes:
+        """By what this file system is known.
+
+        Raises:
+            FileNotFoundError: it is not formatted yet.
+        """
+        version = next((self.folder / "data").glob("name-*/current/VERSION"), self.folder / "data" / "VERSION")
+        lines = version.read_bytes().splitlines()
+        return next((line.partition(b"=")[2] for line in lines if line.startswith(b"blockpoolID=")), b"unknown")

@@ -91,11 +91,14 @@ class Kafka(Service):
         return [mark(self.folder), logged, "-cp", classpath("kafka"), "kafka.Kafka", settings]
 
     def _answers(self, ports: Mapping[str, int]) -> bool:
+        """Whether the broker is ours and takes part in its cluster of one."""
         admin = AdminClient({"bootstrap.servers": self.addresses(ports)["bootstrap"], "log_level": 0})
         try:
-            return bool(admin.list_topics(timeout=_ANSWER_SECONDS).brokers)
-        except KafkaException:
+            told = admin.list_topics(timeout=_ANSWER_SECONDS)
+            written = (self.folder / "data" / "meta.properties").read_text(encoding="ascii")
+        except (KafkaException, OSError):
             return False
+        return bool(told.brokers) and f"cluster.id={told.cluster_id}" in written.splitlines()
 
     def _write_properties(self, ports: Mapping[str, int]) -> Path:
         broker, controller = ports["broker"], ports["controller"]

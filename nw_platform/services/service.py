@@ -78,7 +78,7 @@ class Service(ABC):
 
     @abstractmethod
     def _answers(self, ports: Mapping[str, int]) -> bool:
-        """Whether the service does its work now; takes at most some seconds."""
+        """Whether this service, not another at the same ports, does its work now; takes at most some seconds."""
 
     def up(self, *, timeout: float = _START_SECONDS) -> dict[str, str]:
         """Start it if it does not run, wait until it answers, and return its addresses.

@@ -1,5 +1,6 @@
 """The services that other tests use do what a client expects of them."""
 
+import re
 import urllib.request
 
 import pytest
@@ -28,3 +29,18 @@ def test_a_file_comes_back_from_hdfs(hdfs):
     urllib.request.urlopen(put, timeout=30).close()  # noqa: S310
     with urllib.request.urlopen(f"{url}?op=OPEN", timeout=30) as read:  # noqa: S310
         assert read.read() == b"hello"
+
+
+def test_another_service_at_the_same_port_is_not_taken_for_ours(kafka, hdfs, tmp_path):
+    for ours, identity in ((kafka.server, "meta.properties"), (hdfs.server, "name-*/current/VERSION")):
+        other = type(ours)(tmp_path)
+        ports = ours.process().ports
+        assert ours._answers(ports)
+        assert not other._answers(ports)
+        file = next((ours.folder / "data").glob(identity))
+        known = other.folder / file.relative_to(ours.folder)
+        known.parent.mkdir(parents=True)
+        known.write_text(file.read_text())
+        assert other._answers(ports)
+        known.write_text(re.sub(r"(cluster.id|blockpoolID)=.", r"\1=?", known.read_text()))
+        assert not other._answers(ports)
