@@ -17,7 +17,7 @@ import pyarrow as pa
 from nw_platform.errors import NeverwinterError
 from nw_platform.ingest.compact import compact
 from nw_platform.ingest.completeness import duplicates_by_hour, hour_balances
-from nw_platform.ingest.outcome import BatchReport, HourChange, Lag
+from nw_platform.ingest.outcome import BatchReport, HourChange
 from nw_platform.ingest.rebuild import rebuild
 from nw_platform.ingest.replay import replay
 from nw_platform.ingest.retention import expire
@@ -49,6 +49,7 @@ from resources.platform import (
     TableState,
     TickOutcome,
 )
+from resources.source_lags import SourceLags, lag_numbers
 
 # An hour with more records than this is counted once it is closed: not each minute anew.
 _COUNTED_WHILE_OPEN: Final = 5_000_000
@@ -73,6 +74,7 @@ class LakePlatform:
         self._session = Session(settings)
         self._first: dict[str, str] = {}
         self._watches: dict[str, Watch] = {}
+        self._lags = SourceLags(self._session)
 
     def clock(self) -> int:
         """The time."""
@@ -93,7 +95,7 @@ class LakePlatform:
                 numbers=_sums(report.batches),
                 problems=[{"stream": met.stream, **asdict(met.problem)} for met in report.problems],
                 failures=dict(report.failures),
-                lags={stream: _lag(lag) for stream, lag in report.lags.items()},
+                lags={stream: lag_numbers(lag) for stream, lag in report.lags.items()},
                 lost_races=report.lost_races,
                 more=report.more,
             )
@@ -279,7 +281,7 @@ class LakePlatform:
             for met in tick.problems:
                 problem = {name: value for name, value in met.items() if name != "stream"}
                 problems.setdefault(str(met["stream"]), []).append(Problem(**problem))  # type: ignore[arg-type]  # its JSON
-            state = TickState(problems, tick.failures, tick.ingested_until)
+            state = TickState(problems, tick.failures, tick.ingested_until, self._lags.seen(tick, now))
             return self._watch(viewer).findings(rules_of_all(self.settings), now, state)
 
     def seen(self, viewer: str) -> None:
@@ -307,16 +309,6 @@ def _sums(batches: Iterable[BatchReport]) -> dict[str, dict[str, dict[str, int |
         for name in _SUMMED:
             sums[name] += getattr(batch, name)
     return found
-
-
-def _lag(lag: Lag) -> dict[str, int | float]:
-    """What is known. Records wait, and for no time at all: then the source cannot say since when."""
-    told: dict[str, int | float | None] = {
-        "lag_seconds": None if lag.records and not lag.seconds else lag.seconds,
-        "lag_records": lag.records,
-        "lag_headroom_hours": None if lag.expires_in is None else lag.expires_in / 3600,
-    }
-    return {name: value for name, value in told.items() if value is not None}
 
 
 def _by_lane(files: Iterable[LakeFile]) -> list[list[LakeFile]]:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import functools
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from nw_platform.cli.output import Output, clock
-from nw_platform.errors import NeverwinterError, UsageError
+from nw_platform.errors import UsageError
+from nw_platform.ingest.look import look, wait_of
+from nw_platform.ingest.outcome import Lag
 from nw_platform.ingest.session import Session
 from nw_platform.record.hours import to_iso, to_us
 from nw_platform.settings import load
-from nw_platform.sources.contract import Problem
 from nw_platform.watchdog.declared import rules_of_all
 from nw_platform.watchdog.findings import Finding
+from nw_platform.watchdog.observations import LagSeen
 from nw_platform.watchdog.observe import TickState, Watch
 
 HELP = (
@@ -74,19 +77,17 @@ def parse_instant(text: str) -> int:
 
 
 def _look_at_sources(session: Session, names: set[str], now: int) -> TickState:
-    """What stands in the way of reading the sources now. Nothing is read but listings."""
-    problems: dict[str, tuple[Problem, ...]] = {}
-    failures: dict[str, str] = {}
-    for name in sorted(names):
-        try:
-            pipeline = session.pipeline(name)
-            if pipeline is None:
-                continue
-            pipeline.pending()  # finds out where the lane stands; `plan` then looks for what is new
-            problems[name] = pipeline.plan(now, session.budget).problems
-        except NeverwinterError as error:
-            failures[name] = str(error)
-    return TickState(problems=problems, failures=failures)
+    """What stands in the way of reading the sources now, and how far behind they are. Nothing is read but listings."""
+    looked = look(session, sorted(names), now)
+    lags = {
+        name: _lag(functools.reduce(Lag.and_also, (lane.lag for lane in lanes)), now)
+        for name, lanes in looked.lanes.items()
+    }
+    return TickState(problems=looked.problems, failures=looked.failures, lags=lags)
+
+
+def _lag(lag: Lag, now: int) -> LagSeen:
+    return LagSeen(at=now, seconds=wait_of(lag), records=lag.records, expires_in=lag.expires_in)
 
 
 def _as_row(finding: Finding) -> Mapping[str, Any]:

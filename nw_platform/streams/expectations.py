@@ -181,7 +181,25 @@ class Late(_Share):
     kind: Literal["late"]
 
 
+class Lag(_Expectation):
+    """Data does not wait long at the source, and is read long before the source deletes it."""
+
+    kind: Literal["lag"]
+    severity: Severity = Field(
+        default="warn", description="What an alert about max_age is: warn or error. About min_headroom it is error."
+    )
+    max_age_us: Duration | None = Field(
+        default=None, alias="max_age", description="The longest wait; default 5m, or three times `every` if longer."
+    )
+    min_headroom_us: Duration | None = Field(
+        default=None,
+        alias="min_headroom",
+        description="The least time left until the source's retention deletes unread data;"
+        " default a quarter of how long it keeps data, at most 6h.",
+    )
+
+
 Expectation = Annotated[
-    Heartbeat | Volume | File | Rate | Balance | Values | ErrorRate | Late,
+    Heartbeat | Volume | File | Rate | Balance | Values | ErrorRate | Late | Lag,
     Field(discriminator="kind"),
 ]
