@@ -33,7 +33,9 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
     def line(probe: Probe) -> str:
         named = f"{probe.format} (sniffed)" if probe.sniffed else probe.format
-        files = "1 file" if probe.files == 1 else f"{probe.files:,} files"
+        files = f"{probe.files:,} {probe.unit}{'' if probe.files == 1 else 's'}"
+        if probe.records is not None:
+            files += f" with {probe.records:,} offsets"
         found = f"{files}, format {named}" if probe.files else "nothing there yet"
         return f"{probe.stream}: {found}: {probe.where}"
 
@@ -41,7 +43,13 @@ def run(args: argparse.Namespace, out: Output) -> int:
         probes = probe_all(list(settings.streams.values()), clock())
     if out.as_json:
         rows = [
-            {"stream": p.stream, "where": p.where, "files": p.files, "format": p.format, "problems": list(p.problems)}
+            {
+                "stream": p.stream,
+                "where": p.where,
+                f"{p.unit}s": p.files,
+                "format": p.format,
+                "problems": list(p.problems),
+            }
             for p in probes
         ]
         out.result({"config": settings.path, "lake": settings.lake, "streams": rows})

@@ -173,9 +173,9 @@ def check_sources(settings: Settings, timeout_s: float) -> Iterator[Diagnosis]:
             more = f" (and {len(probe.problems) - 1} more)" if len(probe.problems) > 1 else ""
             yield Diagnosis(what, "fail", probe.problems[0] + more, f"look at {probe.where}")
         elif not probe.files:
-            yield Diagnosis(what, "warn", "nothing there yet", f"look whether files should match {probe.where}")
+            yield Diagnosis(what, "warn", "nothing there yet", f"look whether {probe.unit}s should match {probe.where}")
         else:
-            yield Diagnosis(what, "ok", f"files: {probe.files:,}, format: {probe.format}")
+            yield Diagnosis(what, "ok", f"{probe.unit}s: {probe.files:,}, format: {probe.format}")
 
 
 def _reach_lake(url: str) -> Diagnosis:

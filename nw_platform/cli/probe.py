@@ -27,7 +27,9 @@ class Probe:
 
     stream: str
     where: str
-    files: int = 0
+    files: int = 0  # or topics
+    unit: str = "file"
+    records: int | None = None  # of topics
     format: str = "auto"
     sniffed: bool = False
     problems: tuple[str, ...] = ()
@@ -74,6 +76,8 @@ def _look(stream: StreamDecl, probe: Probe, now: int) -> list[str]:
         source.restore([])
         plan = source.plan(now + _SETTLED_US, _EVERYTHING)
         probe.files = len({span.source for span in plan.spans})
+        if stream.source.kind == "kafka":
+            probe.unit, probe.records = "topic", plan.waiting
         sample = first_bytes(source) if probe.files else b""
     finally:
         source.close()
