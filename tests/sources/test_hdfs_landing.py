@@ -128,6 +128,12 @@ def test_a_server_that_says_nothing_is_waited_for_once(scheme):
         assert time.monotonic() - began < 3
 
 
+def test_of_two_namenodes_the_one_that_answers_is_asked(zone):
+    url, _ = zone
+    both = url.replace("webhdfs://", f"webhdfs://127.0.0.1:{closed_port()},")
+    assert list(open_files(both, {}).listing(Glob("in/*.log")).files) == ["in/a.log"]
+
+
 @pytest.mark.parametrize("url", ["webhdfs://h:1/z", "hdfs://h:1/z"])
 def test_an_unknown_option_is_refused(url):
     with pytest.raises(ConfigError, match="usr"):
