@@ -7,7 +7,7 @@ is forgotten; if it then grows on, its continuation is taken as it comes. `nw ve
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Self
 
@@ -41,9 +41,12 @@ class ReceiptFold:
     def add(self, receipts: Iterable[Receipt]) -> set[str]:
         """Fold receipts in; returns the arrival hours they belong to.
 
-        A replay replaces what the receipt that it names has counted, which has to be among `receipts`.
+        A replay replaces what the receipt that it names has counted, which has to be among `receipts`. The receipts of
+        an epoch come after those of the epoch before.
         """
         touched: set[str] = set()
+        digests = {digest for _, digest in self.lanes.values()}
+        first: list[Receipt] = []  # of lanes that follow on others
         counted: dict[tuple[str, int], dict[str, int]] = {}
         for receipt in receipts:
             if receipt.kind == "batch":
@@ -57,12 +60,17 @@ class ReceiptFold:
             self.arrivals[receipt.arrival_hour] = self.arrivals.get(receipt.arrival_hour, 0) + 1
             touched.add(receipt.arrival_hour)
             self._chain(receipt)
+            digests.add(self.lanes[receipt.lane][1])
+            if receipt.kind == "genesis":
+                first.append(receipt)
             if receipt.kind == "batch":
                 self._spans(receipt, _lost(receipt))
                 self._problems(receipt)
                 self.newest.append((receipt.planned_time, dict(receipt.event_hours)))
             elif receipt.kind == "retention":
                 self.expired = max([*receipt.detail.get("logs", []), self.expired or ""]) or None
+        for receipt in first:  # an old lane may have had receipts afterwards: replays go where their batch was
+            self._follows(receipt, digests)
         self._forget()
         return touched
 
@@ -148,6 +156,16 @@ class ReceiptFold:
             )
         self.lanes[receipt.lane] = (receipt.sequence, receipt.self_digest())
 
+    def _follows(self, genesis: Receipt, digests: Collection[str]) -> None:
+        """Lanes of another number follow on the last receipts of the lanes before: nothing later vouches for those."""
+        for lane, digest in sorted(genesis.detail.get("after", {}).items()):
+            if digest not in digests:
+                text = (
+                    f"lane {genesis.lane} begins after a receipt of lane {lane} that is not there: "
+                    "one of the two was altered, or it was removed"
+                )
+                self._fault(genesis, "chain", text)
+
     def _spans(self, receipt: Receipt, lost: Mapping[tuple[str, int, int], int]) -> None:
         """Each span starts where the last one of its content ended, or where the loss that followed it did.
 
@@ -196,12 +214,15 @@ class ReceiptFold:
                 partitions[path] = span.partition
                 if not {span.source, path} & troubled:
                     read[path] = span.partition
-        # What stands in the way of planning or opening is said by every batch anew, damage only by the one that met it:
-        # that is over when the content is read on, or when the file came again.
+        # What stands in the way of planning or opening is said by every batch of the lane anew (in another epoch by
+        # whichever lane has it then), damage only by the one that met it: that is over when the content is read on, or
+        # when the file came again.
+        epoch = receipt.lane.partition(".")[0]
         self.faults = [
             f
             for f in self.faults
-            if f.kind not in _SAID_ANEW and not (is_reading(f) and read.get(f.source, -1) >= f.partition)
+            if not (f.kind in _SAID_ANEW and (f.lane == receipt.lane or f.lane.partition(".")[0] != epoch))
+            and not (is_reading(f) and read.get(f.source, -1) >= f.partition)
         ]
         for problem in problems:
             source = str(problem.get("source", ""))

@@ -100,6 +100,16 @@ def test_an_hour_counts_the_receipts_of_every_lane_however_far_others_are(site):
     assert platform.hour_numbers("raw", "app", [hour], site.now)[hour]["spans"] == 2
 
 
+def test_epochs_follow_one_another_in_their_number_also_beyond_nine(site):
+    for epoch in range(12):
+        platform = site.open(lanes=1 + epoch % 2)
+        site.put(0, 1), site.put(1, 1)
+        platform.tick()
+    found = [f for f in platform.findings(None, site.now, LastTick()) if f.check == "continuity"]
+    assert [f.message for f in found if not f.passed] == []
+    assert sum(f.numbers.get("receipts", 0) for f in found) == 18 + 18  # a genesis and a batch of each lane
+
+
 def test_a_look_of_its_own_finds_what_no_run_takes(site):
     platform = site.open()
     site.put(0, 1), site.put(1, 1)

@@ -31,16 +31,18 @@ def problem(source: str, kind: str = "damaged", position: int = 7) -> dict[str, 
 class Lane:
     """Writes a chain of receipts, one a minute."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "0.0", before: tuple[Lane, ...] = ()) -> None:
+        self.name = name
         self.receipts: list[Receipt] = []
-        self.add(kind="genesis")
+        lasts = [lane.receipts[-1] for lane in before]
+        self.add(kind="genesis", detail={"after": {last.lane: last.self_digest() for last in lasts}} if before else {})
 
     def add(self, *spans: Span, kind: str = "batch", after: int = MINUTE, **fields: Any) -> Receipt:
         last = self.receipts[-1] if self.receipts else None
         planned = (last.planned_time + after) if last else START
         receipt = Receipt(
             stream="web",
-            lane="0.0",
+            lane=self.name,
             sequence=last.sequence + 1 if last else 0,
             kind=kind,  # type: ignore[arg-type]  # a literal, as the caller wrote it
             arrival_hour=hour_of(planned),
@@ -138,6 +140,64 @@ def test_an_altered_receipt():
     lane.add(span("b", 0, 10))
     lane.receipts[1] = lane.receipts[1].with_changes(records=99)
     assert faults(lane.receipts) == [("chain", 2)]
+
+
+def epochs() -> tuple[Lane, Lane, Lane]:
+    """A topic with two partitions, read by one lane and then by two."""
+    old = Lane()
+    old.add(span("t", 0, 10), span("t", 0, 5, partition=1))
+    old.add(span("t", 10, 20), span("t", 5, 6, partition=1))
+    even, odd = Lane("1.0", (old,)), Lane("1.1", (old,))
+    even.add(span("t", 20, 30))
+    odd.add(span("t", 6, 7, partition=1))
+    return old, even, odd
+
+
+def test_lanes_of_another_number_read_on_where_the_lanes_before_them_stopped():
+    old, even, odd = epochs()
+    assert faults([*old.receipts, *even.receipts, *odd.receipts], landing=False) == []
+    odd.add(span("t", 9, 12, partition=1))
+    even.add(span("t", 29, 31))
+    fold = ReceiptFold(landing=False)
+    fold.add([*old.receipts, *even.receipts, *odd.receipts])
+    assert [(fault.kind, fault.lane, fault.sequence) for fault in fold.faults] == [
+        ("overlap", "1.0", 2),
+        ("gap", "1.1", 2),
+    ]
+
+
+def test_the_last_receipt_of_an_old_lane_is_vouched_for_by_the_lanes_that_follow_on_it():
+    for harm in (lambda last: [last.with_changes(records=99)], lambda _: []):
+        old, even, odd = epochs()
+        receipts = [*old.receipts[:-1], *harm(old.receipts[-1]), *even.receipts, *odd.receipts]
+        fold = ReceiptFold(landing=False)
+        fold.add(receipts)
+        found = [(fault.kind, fault.lane, fault.sequence) for fault in fold.faults if fault.kind == "chain"]
+        assert found == [("chain", "1.0", 0), ("chain", "1.1", 0)]
+        assert "lane 1.0 begins after a receipt of lane 0.0 that is not there" in fold.faults[-2].text
+
+
+def test_lanes_that_follow_on_others_may_be_seen_later_than_those_and_their_replays():
+    old, even, odd = epochs()
+    fold = ReceiptFold(landing=False)
+    fold.add(old.receipts)
+    fold = ReceiptFold.from_json(json.loads(json.dumps(fold.as_json())))
+    fold.add(even.receipts)
+    fold.add(odd.receipts)
+    assert fold.faults == []
+    old.add(kind="replay", replaces=1)
+    assert faults([*old.receipts, *even.receipts, *odd.receipts], landing=False) == []
+
+
+def test_what_one_lane_cannot_read_is_not_over_because_another_lane_reads():
+    old, even, odd = epochs()
+    even.add(span("t", 30, 40), detail={"problems": [problem("u", "unreadable", 0)]})
+    odd.add(span("t", 7, 8, partition=1))
+    fold = ReceiptFold(landing=False)
+    fold.add([*old.receipts, *even.receipts, *odd.receipts])
+    assert [(fault.kind, fault.lane) for fault in fold.faults] == [("unreadable", "1.0")]
+    fold.add([even.add(span("t", 40, 41))])
+    assert fold.faults == []
 
 
 def test_bytes_that_were_never_read_and_bytes_that_were_read_twice():
