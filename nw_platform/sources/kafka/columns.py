@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from operator import itemgetter
 from typing import Any, Final
 
@@ -141,7 +142,7 @@ def sealed(runs: Sequence[Run], fetched: float = 0.0) -> Piece:
 
 
 def _values(runs: Sequence[Run]) -> pa.Array:
-    values = [value for run in runs for value in run.values] if len(runs) > 1 else runs[0].values
+    values = list(chain.from_iterable(run.values for run in runs)) if len(runs) > 1 else runs[0].values
     try:
         data = _JOIN(values)
     except TypeError:  # a tombstone has no value
