@@ -9,6 +9,7 @@ from nw_platform.cli.config_schema import config_schema
 from nw_platform.cli.main import main
 from nw_platform.settings import parse
 from nw_platform.streams.document import read
+from tests.sources.kafka_topics import Topics
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
 JSON_LINES = '{"ts": 1447777777000, "message": "a", "id": 1}\n' * 3
@@ -136,3 +137,27 @@ class TestReference:
     def test_its_example_is_valid(self):
         assert config_docs.EXAMPLE in DOCS.read_text()
         assert set(parse(config_docs.EXAMPLE, base="/x", origin="x").streams) == {"web", "apache_access", "app"}
+
+
+KAFKA = "sources: {{k: {{kind: kafka, bootstrap: '{0}'}}}}\nstreams: {{app: {{source: k, topic: {1}, format: auto}}}}"
+
+
+@pytest.mark.services
+def test_topics_are_tried_too(nw, kafka):
+    topic = Topics(kafka).make(2)
+    topic.append([line.encode() for line in JSON_LINES.splitlines()], partition=1)
+    code, out, err = nw(KAFKA.format(kafka.bootstrap, topic.name), "config", "check")
+    assert (code, err) == (0, "")
+    assert f"app: 1 topic with 3 offsets, format json (sniffed): {kafka.bootstrap}/{topic.name}" in out
+    code, out, err = nw(KAFKA.format(kafka.bootstrap, f"[{topic.name}, no-such]"), "config", "check", "--json")
+    assert code == 1
+    assert "topic no-such does not exist" in err
+    assert json.loads(out)["streams"][0]["topics"] == 1
+
+
+def test_brokers_that_do_not_answer_are_named(nw):
+    code, _, err = nw(KAFKA.format("127.0.0.1:9", "t"), "config", "check")
+    assert code == 1
+    assert "kafka 127.0.0.1:9" in err
+    assert "refused" in err
+    assert len(err.splitlines()) == 1

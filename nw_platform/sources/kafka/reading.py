@@ -11,6 +11,7 @@ import itertools
 import logging
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +28,8 @@ __all__ = ["AHEAD_BYTES", "Reading"]
 
 _LOG = logging.getLogger(__name__)
 
-AHEAD_BYTES: Final = 160 << 20  # read ahead at most, of values and keys; twice as much is not worth its memory
+AHEAD_BYTES: Final = 160 << 20  # read ahead at most, of values and keys, by all who read; no faster with twice as much
+_LEAST_BYTES: Final = 16 << 20  # of each of them
 STALL_S: Final = 10.0  # a partition that has to have records and brings none for so long is given up for this batch
 _PIECE_BYTES: Final = 8 << 20
 _TURN_S: Final = 0.05  # the longest that a call collects messages
@@ -36,6 +38,8 @@ _MESSAGES: Final = 2000  # in one call
 _CALL_BYTES: Final = 4 << 20  # about, in one call
 _CLOSE_S: Final = 5.0
 _OBJECTS: Final = 50_000  # new ones between two searches for garbage
+
+_READERS: Final[weakref.WeakSet[Reading]] = weakref.WeakSet()  # those of this process that read ahead
 
 Place = tuple[str, int]  # topic, partition
 
@@ -95,9 +99,10 @@ class _Partition:
 class Reading:
     """One consumer and its thread. Used by one thread besides its own."""
 
-    def __init__(self, broker: Broker, *, ahead_bytes: int = AHEAD_BYTES) -> None:
+    def __init__(self, broker: Broker, *, ahead_bytes: int | None = None) -> None:
+        """Take the brokers, and how much may be read ahead (None: an equal part of AHEAD_BYTES)."""
         self._broker = broker
-        self._limit = ahead_bytes
+        self._ahead_bytes = ahead_bytes
         self._changed = threading.Condition()
         self._partitions: dict[Place, _Partition] = {}
         self._held = 0  # bytes
@@ -178,6 +183,7 @@ class Reading:
 
     def close(self) -> None:
         """Stop the thread and leave, waiting for a bounded time."""
+        _READERS.discard(self)
         with self._changed:
             self._stop = True
             self._partitions, self._held = {}, 0
@@ -241,6 +247,7 @@ class Reading:
             self._consumer = self._broker.construct(Consumer, {**tuned, "on_commit": _committed})
             self._thread = threading.Thread(target=self._run, args=(self._consumer,), name="kafka-reading", daemon=True)
             self._thread.start()
+            _READERS.add(self)
             _collect_less()
 
     # -- the thread: all calls of the consumer are made here, for some wait for each other if made in two threads --
@@ -282,18 +289,25 @@ class Reading:
         except (KafkaException, RuntimeError) as error:
             _LOG.debug("kafka %s: group offsets were not committed: %s", self._broker.address, error)
 
+    def _limit(self) -> int:
+        """How much may be read ahead now."""
+        if self._ahead_bytes is not None:
+            return self._ahead_bytes
+        return max(min(_LEAST_BYTES, AHEAD_BYTES), AHEAD_BYTES // max(1, len(_READERS)))
+
     def _may_go_on(self, consumer: Any) -> bool:  # noqa: ANN401  (a client of an untyped library)
         """Wait for room. What somebody waits for has room always: then the other partitions are paused."""
         with self._changed:
             while not self._stop:
                 wanted = self._asked
                 hungry = wanted is not None and not self._partitions[wanted[0]].pieces
-                if self._held < self._limit or hungry or self._committing:
+                limit = self._limit()
+                if self._held < limit or hungry or self._committing:
                     break
                 self._changed.wait(1.0)
             if self._stop:
                 return False
-            alone = wanted[0] if wanted is not None and self._held >= self._limit else None
+            alone = wanted[0] if wanted is not None and self._held >= limit else None
             if alone != self._alone:
                 everything = [TopicPartition(*place) for place in self._partitions]
                 consumer.resume(everything)
