@@ -23,6 +23,7 @@ from resources.reported import Reported
 
 TICK: Final = "tick"
 LANE: Final = "ingest_lane"
+_LANE_OP: Final = "ingest_one_lane"  # a job and its op cannot have one name
 LANE_TAG: Final = "neverwinter/lane"
 TICK_PRIORITY: Final = "10"  # before backfills, which have 0
 LANE_PRIORITY: Final = "9"
@@ -75,8 +76,10 @@ def build_tick_job(partitions: Partitions) -> dg.JobDefinition:
 def build_lane_job() -> dg.JobDefinition:
     """The job `ingest_lane`: what the tick is for lane 0, without the reporting, which has to be done by one."""
 
-    @dg.op(name=LANE, description="Ingests what is new in one lane of the streams that have several.")
-    def ingest_lane(context: dg.OpExecutionContext, config: LaneConfig, platform: dg.ResourceParam[Platform]) -> None:
+    @dg.op(name=_LANE_OP, description="Ingests what is new in one lane of the streams that have several.")
+    def ingest_one_lane(
+        context: dg.OpExecutionContext, config: LaneConfig, platform: dg.ResourceParam[Platform]
+    ) -> None:
         reported = Reported(context.instance.daemon_cursor_storage, platform.settings.lake)
         with _heartbeat(reported, platform.clock, config.lane):
             outcome = _ingest(platform, reported, config.lane)
@@ -89,17 +92,17 @@ def build_lane_job() -> dg.JobDefinition:
         tags={"dagster/priority": LANE_PRIORITY},
         executor_def=dg.in_process_executor,
     )
-    def ingest_lane_job() -> None:
-        ingest_lane()
+    def ingest_lane() -> None:
+        ingest_one_lane()
 
-    return ingest_lane_job
+    return ingest_lane
 
 
 def lane_request(lane: int, because: Mapping[str, str]) -> dg.RunRequest:
     """A run of one lane."""
     return dg.RunRequest(
         job_name=LANE,
-        run_config={"ops": {LANE: {"config": {"lane": lane}}}},
+        run_config={"ops": {_LANE_OP: {"config": {"lane": lane}}}},
         tags={LANE_TAG: str(lane), **because},
     )
 

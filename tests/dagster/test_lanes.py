@@ -44,7 +44,7 @@ def reported(instance, platform):
 def run(definitions, instance):
     def start(lane=0, *, fails=False):
         job = definitions.get_job_def("ingest_lane" if lane else "tick")
-        config = {"ops": {"ingest_lane": {"config": {"lane": lane}}}} if lane else {}
+        config = {"ops": {"ingest_one_lane": {"config": {"lane": lane}}}} if lane else {}
         tags = {"neverwinter/lane": str(lane)} if lane else {}
         done = job.execute_in_process(instance=instance, run_config=config, tags=tags, raise_on_error=not fails)
         assert done.success is not fails
@@ -79,6 +79,10 @@ def test_there_is_no_job_for_lanes_where_no_stream_has_several(tmp_path):
     assert not made.resolve_all_job_defs() or not any(j.name == "ingest_lane" for j in made.resolve_all_job_defs())
 
 
+def test_dagster_loads_what_there_is(definitions):
+    dg.Definitions.validate_loadable(definitions)
+
+
 def test_each_lane_with_news_gets_one_run_and_the_others_none(asked, platform):
     assert asked() == []
     platform.waiting_in[2] = [("app", HOUR, HOUR, 1)]
@@ -104,7 +108,7 @@ def test_a_lane_that_waits_or_lives_is_not_started_again_and_keeps_no_other_from
     platform.waiting = [("web", HOUR, HOUR, 1)]
     platform.waiting_in = {lane: [("app", HOUR, HOUR, 1)] for lane in (1, 2)}
     job = definitions.get_job_def("ingest_lane")
-    given = {"run_config": {"ops": {"ingest_lane": {"config": {"lane": 1}}}}, "tags": {"neverwinter/lane": "1"}}
+    given = {"run_config": {"ops": {"ingest_one_lane": {"config": {"lane": 1}}}}, "tags": {"neverwinter/lane": "1"}}
     run = instance.create_run_for_job(job, status=DagsterRunStatus.STARTED, **given)
     alive = int(instance.get_run_record_by_id(run.run_id).update_timestamp.timestamp() * 1_000_000)
     platform.now = alive + 60_000_000
