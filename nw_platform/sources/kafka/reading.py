@@ -107,7 +107,7 @@ class Reading:
         self._partitions: dict[Place, _Partition] = {}
         self._held = 0  # bytes
         self._asked: tuple[Place, int] | None = None  # what somebody waits for: place, end
-        self._alone: Place | None = None  # the only partition that is not paused
+        self._alone: Place | None = None  # the only partition that is fetched, where there is no room for others
         self._topics: dict[str, int] = {}  # their numbers
         self._generation = 0  # grows with every assignment: what was consumed under an older one is dropped
         self._average = float(_CALL_BYTES // 100)  # bytes of a message
@@ -255,12 +255,16 @@ class Reading:
     def _run(self, consumer: Any) -> None:  # noqa: ANN401  (a client of an untyped library)
         assigned = 0
         try:
-            while self._may_go_on(consumer):
+            while self._may_go_on():
                 generation = self._generation
                 if assigned != generation:
                     with self._changed:
                         generation = assigned = self._generation
-                        places = [TopicPartition(*place, each.position) for place, each in self._partitions.items()]
+                        places = [
+                            TopicPartition(*place, each.position)
+                            for place, each in self._partitions.items()
+                            if self._alone in {None, place}
+                        ]
                     consumer.assign(places)
                 self._tell(consumer)
                 count = max(4, min(_MESSAGES, int(_CALL_BYTES / self._average)))
@@ -295,25 +299,27 @@ class Reading:
             return self._ahead_bytes
         return max(min(_LEAST_BYTES, AHEAD_BYTES), AHEAD_BYTES // max(1, len(_READERS)))
 
-    def _may_go_on(self, consumer: Any) -> bool:  # noqa: ANN401  (a client of an untyped library)
-        """Wait for room. What somebody waits for has room always: then the other partitions are paused."""
+    def _may_go_on(self) -> bool:
+        """Wait for room. What somebody waits for has room always: then no other partition is fetched."""
         with self._changed:
             while not self._stop:
-                wanted = self._asked
-                hungry = wanted is not None and not self._partitions[wanted[0]].pieces
+                wanted = self._asked[0] if self._asked is not None else None
+                hungry = wanted is not None and not self._partitions[wanted].pieces
                 limit = self._limit()
                 if self._held < limit or hungry or self._committing:
                     break
                 self._changed.wait(1.0)
             if self._stop:
                 return False
-            alone = wanted[0] if wanted is not None and self._held >= limit else None
+            alone = self._alone
+            if self._held >= limit:
+                alone = wanted if hungry else alone
+            elif alone != wanted or self._held < limit // 2:
+                alone = None
             if alone != self._alone:
-                everything = [TopicPartition(*place) for place in self._partitions]
-                consumer.resume(everything)
-                if alone is not None:
-                    consumer.pause([place for place in everything if (place.topic, place.partition) != alone])
+                # Assigned anew, at positions of ours: pausing and resuming partitions left records out.
                 self._alone = alone
+                self._generation += 1
             return True
 
     def _sort(self, messages: Sequence[Any], generation: int) -> None:
