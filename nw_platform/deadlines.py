@@ -43,7 +43,7 @@ class Patience:
             try:
                 answers.put((call(), None))
             except BaseException as error:  # noqa: BLE001  (raised again by the one that waits)
-                answers.put((None, error))
+                answers.put((None, _panic(error) or error))
             else:
                 self._silent_since = None  # it answers, if late
 
@@ -73,6 +73,11 @@ class Patience:
 
     def _error(self) -> DeadlineError:
         return DeadlineError(f"{self._server} did not answer within {self._seconds:g} s; is it running, and reachable?")
+
+
+def _panic(error: BaseException) -> OSError | None:
+    """A client that is written in Rust may give up in a way that no `except Exception` stops: an error like others."""
+    return OSError(f"the storage client gave up: {error}") if type(error).__module__ == "pyo3_runtime" else None
 
 
 _SHARED: Final[dict[str, Patience]] = {}

@@ -33,10 +33,7 @@ class Hdfs(Service):
     def _command(self, ports: Mapping[str, int], *, first: bool) -> list[str]:
         settings = {
             "hdfs.minidfs.basedir": str(self.folder / "data"),
-            "dfs.replication": "2",
-            # Else nearly every file takes half a second more: its client asks to close it before the NameNode has heard
-            # of its last block, and then waits. Has an effect only where there is more than one copy.
-            "dfs.namenode.file.close.num-committed-allowed": "1",
+            "dfs.replication": "2",  # with one copy, closing a file takes half a second every time
             "dfs.permissions.enabled": "false",
             "dfs.namenode.safemode.extension": "0",
         }

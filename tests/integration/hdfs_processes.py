@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from integration.hdfs_world import opened
 
 from nw_platform.errors import CommitConflictError
+from nw_platform.ingest.tick import run_tick
 from nw_platform.lake.store import Lake
 from nw_platform.lake.tables import file_name
 from nw_platform.record.envelope import RAW_SCHEMA
 from nw_platform.reports.publish import publish, report_files
+from nw_platform.sources.contract import Budget
 
 HOUR = {"dt": "2026-11-22", "hour": "05"}
 NAME = "t/grain=day/dt=2026-11-22/2026-11-22.parquet"
@@ -52,12 +55,25 @@ def commit_numbers(lake: Lake, name: str, count: int) -> None:
         time.sleep(0)
 
 
+def ingest(root: Path) -> None:
+    """What is there, in small batches; NW_CRASH_AT kills it at a step."""
+    world = opened(root)
+    world.budget = Budget(bytes=40_000)
+    with world.session() as session:
+        report = run_tick(session, lambda: world.now, until_caught_up=True)
+        if report.failures:
+            raise SystemExit(str(report.failures))
+
+
 if __name__ == "__main__":
     action, url, folder, *rest = sys.argv[1:]
-    opened = Lake(url, work=Path(folder))
+    if action == "ingest":
+        ingest(Path(folder))
+        raise SystemExit
+    lake_there = Lake(url, work=Path(folder))
     if action == "replace":
-        replace_for_ever(opened, Path(folder))
+        replace_for_ever(lake_there, Path(folder))
     elif action == "commit":
-        commit_numbers(opened, rest[0], int(rest[1]))
+        commit_numbers(lake_there, rest[0], int(rest[1]))
     else:
         raise SystemExit(f"unknown action {action}")

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 from hdfs import InsecureClient
 from world import START, World
 
 from nw_platform import settings
+
+PLACES = "hdfs.json"
+
+
+def opened(root: Path) -> World:
+    """The world that was made at `root`, for another process: on HDFS or local."""
+    if not (root / PLACES).exists():
+        return World(root)
+    known = json.loads((root / PLACES).read_text())
+    return HdfsWorld(root, SimpleNamespace(**known["hdfs"]), known["scheme"])
 
 
 class HdfsWorld(World):
@@ -16,6 +27,8 @@ class HdfsWorld(World):
 
     def __init__(self, root: Path, hdfs, scheme: str = "webhdfs", now: int = START) -> None:
         super().__init__(root, now)
+        places = {"webhdfs": hdfs.webhdfs, "rpc": hdfs.rpc, "folder": hdfs.folder}
+        (root / PLACES).write_text(json.dumps({"scheme": scheme, "hdfs": places}))
         self.folder = hdfs.folder
         self.client = InsecureClient(hdfs.webhdfs, user="hdfs")
         self.client.makedirs(f"{self.folder}/landing")

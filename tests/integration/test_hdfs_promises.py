@@ -18,10 +18,11 @@ import pyarrow.parquet as pq
 import pytest
 from integration.hdfs_processes import NAME, ROWS
 from integration.hdfs_world import HdfsWorld
-from world import HOUR, wire
+from world import HOUR, sent, wire
 
 from nw_platform.errors import LakeError
 from nw_platform.ingest.retention import expire
+from nw_platform.ingest.steps import Step
 from nw_platform.ingest.tick import run_tick
 from nw_platform.ingest.verify import verify
 from nw_platform.lake.engine import connect
@@ -38,9 +39,9 @@ HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
 
 
-def started(action: str, lake: str, work: Path, *arguments: str) -> subprocess.Popen[str]:
+def started(action: str, lake: str, work: Path, *arguments: str, **environ: str) -> subprocess.Popen[str]:
     work.mkdir(exist_ok=True)
-    environment = {**os.environ, "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'tests'}"}
+    environment = {**os.environ, "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'tests'}", **environ}
     command = [sys.executable, str(HERE / "hdfs_processes.py"), action, lake, str(work), *arguments]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
 
@@ -102,6 +103,31 @@ def test_what_a_killed_writer_left_is_never_read_and_goes_with_retention(tmp_pat
         assert lone.deleted_files >= 1
         assert left.rpartition("/")[2] not in " ".join(world.names("lake"))
         assert world.rows(session, columns="event_id") == [("a",)]
+
+
+KILLS = (Step.GENESIS_COMMITTED, Step.RAW_WRITTEN, Step.RAW_COMMITTED, Step.DUPLICATES_COMMITTED, Step.LOGS_WRITTEN)
+
+
+def test_runs_that_are_killed_lose_and_repeat_nothing(tmp_path, hdfs):
+    world = HdfsWorld(tmp_path, hdfs)
+    for part in range(4):
+        lines = [sent("s", part * 300 + i, world.now - (i % 2) * HOUR, fields={"n": i}) for i in range(300)]
+        lines += [sent("s", part * 300 - i, world.now - (i % 2) * HOUR) for i in range(1, 8) if part]
+        world.write(f"app/{part}.log", b"".join([*lines, b"broken\n"]))
+    for step in KILLS:
+        with started("ingest", world.lake, tmp_path, NW_CRASH_AT=f"{step}:1") as process:
+            assert process.wait(100) == -signal.SIGKILL
+    with started("ingest", world.lake, tmp_path) as process, contextlib.suppress(subprocess.TimeoutExpired):
+        process.communicate(timeout=3)
+        process.kill()
+    with started("ingest", world.lake, tmp_path) as process:
+        assert process.wait(150) == 0
+    with world.session() as session:
+        numbers = [row[0] for row in world.rows(session, columns="seq")]
+        assert sorted(n for n in numbers if n is not None) == list(range(1200))
+        assert numbers.count(None) == 4
+        assert len(world.rows(session, "duplicates")) == 21
+        assert verify(session).findings == []
 
 
 @contextlib.contextmanager

@@ -160,3 +160,13 @@ def test_a_call_that_takes_too_long_is_left_behind():
     assert patience.wait(5, lambda: 3) == 3
     with pytest.raises(ZeroDivisionError):
         patience.wait(5, lambda: 1 // 0)
+
+
+def test_a_client_that_panics_is_an_error_like_others():
+    panic = type("PanicException", (BaseException,), {"__module__": "pyo3_runtime"})
+
+    def give_up() -> None:
+        raise panic("Cannot read past end of the file")
+
+    with pytest.raises(OSError, match="gave up: Cannot read past end"):
+        Patience("server").wait(5, give_up)
