@@ -31,7 +31,8 @@ class Topics:
 
     def make(self, partitions: int = 1, config: Mapping[str, str] | None = None, *, name: str | None = None) -> TopicOf:
         topic = TopicOf(self, name or f"t-{uuid.uuid4().hex[:12]}")
-        new = NewTopic(topic.name, num_partitions=partitions, replication_factor=1, config=dict(config or {}))
+        kept = {"retention.ms": "-1", **(config or {})}  # records of long ago stay, unless a test wants them gone
+        new = NewTopic(topic.name, num_partitions=partitions, replication_factor=1, config=kept)
 
         def made() -> bool:
             try:
