@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nw_platform.errors import CommitConflictError, InvariantError
-from nw_platform.ingest.batch import Parsed
+from nw_platform.ingest.batch import Parsed, in_pieces, pieces_by_hour
 from nw_platform.ingest.dedupe import APPLY_APP, Remembered, alone
 from nw_platform.ingest.steps import Step, reached
 from nw_platform.lake.parquet import QUICK_LEVEL, WrittenFile
@@ -158,23 +158,22 @@ def write_hours(
 ) -> list[WrittenFile]:
     """Write rows into one new file per event hour. `hours`: each row's, in hours since the epoch."""
     whole = _conformed(rows, schema)
-    if len(hours) > 1 and (hours[1:] < hours[:-1]).any():
+    if not in_pieces(hours):
         order = np.argsort(hours, kind="stable")
         hours, whole = hours[order], whole.take(pa.array(order))
-    values, firsts = np.unique(hours, return_index=True)
-    bounds = [*firsts.tolist(), len(hours)]
+    pieces = pieces_by_hour(hours)
 
-    def write(i: int) -> WrittenFile:
-        dt, hh = partition_of(hour_of(int(values[i]) * HOUR_US))
+    def write(value: int) -> WrittenFile:
+        dt, hh = partition_of(hour_of(value * HOUR_US))
         partition = {"dt": dt, "hour": hh}
         with logs.writer(
             file_name(lane, sequence), schema, partition, statistics=("event_time",), level=QUICK_LEVEL
         ) as writer:
-            writer.write(whole.slice(bounds[i], bounds[i + 1] - bounds[i]))
+            writer.write(pa.concat_tables([whole.slice(a, b - a) for a, b in pieces[value]]))
             return writer.close()
 
     with ThreadPoolExecutor(_WRITERS, thread_name_prefix="logs") as pool:
-        return list(pool.map(write, range(len(values))))
+        return list(pool.map(write, sorted(pieces)))
 
 
 def is_dangling(file: LakeFile, logs: Snapshot) -> bool:

@@ -6,6 +6,7 @@ and so it can be taken again from `raw` whatever the files there.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,8 @@ from nw_platform.record.spans import Span
 
 CHUNK_BYTES = 24 << 20
 CHUNK_ROWS = 200_000
+_PIECES = 16
+_PIECE_ROWS = 500  # on average, so that handling a piece costs less than its rows
 
 # What a format reads of a raw row.
 PARSED_COLUMNS = ("value", "received_time", "source", "source_partition", "source_start", "source_end", "incarnation")
@@ -45,8 +48,22 @@ class Parsed:
 
     def event_hours(self) -> dict[str, int]:
         """Event hour -> rows."""
-        hours, counts = np.unique(self.hours, return_counts=True)
-        return {hour_of(int(h) * HOUR_US): int(c) for h, c in zip(hours, counts, strict=True)}
+        counts = {hour: sum(b - a for a, b in pieces) for hour, pieces in pieces_by_hour(self.hours).items()}
+        return {hour_of(hour * HOUR_US): count for hour, count in sorted(counts.items())}
+
+
+def pieces_by_hour(hours: np.ndarray) -> dict[int, list[tuple[int, int]]]:
+    """Hour (as in `hours`) -> where rows of it begin and end, piece by piece. Few where rows are nearly in order."""
+    edges = [0, *(np.flatnonzero(hours[1:] != hours[:-1]) + 1).tolist(), len(hours)] if len(hours) else [0]
+    found: dict[int, list[tuple[int, int]]] = {}
+    for a, b in itertools.pairwise(edges):
+        found.setdefault(int(hours[a]), []).append((a, b))
+    return found
+
+
+def in_pieces(hours: np.ndarray) -> bool:
+    """Whether rows are near enough in order of their hours to be taken piece by piece rather than one by one."""
+    return int((hours[1:] != hours[:-1]).sum()) <= max(_PIECES, len(hours) // _PIECE_ROWS)
 
 
 def span_order(span: Span) -> tuple[str, int, int]:

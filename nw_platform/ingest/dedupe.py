@@ -24,7 +24,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from nw_platform.ingest.batch import Parsed
+from nw_platform.ingest.batch import Parsed, in_pieces, pieces_by_hour
 from nw_platform.ingest.idset import Ids, IdSet, New
 from nw_platform.ingest.steps import Step, reached
 from nw_platform.lake.engine import connect, scan
@@ -169,12 +169,22 @@ def _by_hour(parsed: Parsed) -> list[tuple[str, np.ndarray, Ids]]:
     """(hour, row numbers, ids) of the rows whose ids senders gave, by event hour."""
     if parsed.from_sender is None:
         return []
+    columns = [_flat(parsed.rows[name]) for name in _ID_SCHEMA.names]
+    found = []
+    if in_pieces(parsed.hours):
+        for hour, pieces in sorted(pieces_by_hour(parsed.hours).items()):
+            at = np.concatenate([np.arange(a, b) for a, b in pieces])
+            mine = parsed.from_sender[at]
+            taken = [pa.concat_arrays([column.slice(a, b - a) for a, b in pieces]) for column in columns]
+            if not mine.all():
+                at, taken = at[mine], [column.filter(pa.array(mine)) for column in taken]
+            if len(at):
+                found.append((hour_of(hour * HOUR_US), at, Ids.of(*taken)))
+        return found
     mine = np.flatnonzero(parsed.from_sender)
     of_mine = parsed.hours[mine]
     order = mine if (of_mine[1:] >= of_mine[:-1]).all() else mine[np.argsort(of_mine, kind="stable")]
     hours, firsts = np.unique(parsed.hours[order], return_index=True)
-    columns = [_flat(parsed.rows[name]) for name in _ID_SCHEMA.names]
-    found = []
     for number, (hour, first) in enumerate(zip(hours, firsts, strict=True)):
         at = order[first : firsts[number + 1] if number + 1 < len(firsts) else None]
         if at[-1] - at[0] == len(at) - 1:  # one piece: no copy
