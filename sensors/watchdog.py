@@ -1,11 +1,15 @@
 """Sensor `watchdog`: judges every expectation each minute, also when nothing arrives and nothing runs."""
 
+from functools import partial
+from typing import cast
+
 import dagster as dg
 
 from assets.checks import evaluate
-from assets.reporting import Partitions
+from assets.reporting import Log, Partitions
 from resources.platform import Platform
 from resources.reported import Reported
+from resources.runless import report_evaluation
 
 
 def build_watchdog(platform: Platform, partitions: Partitions) -> dg.SensorDefinition:
@@ -20,7 +24,7 @@ def build_watchdog(platform: Platform, partitions: Partitions) -> dg.SensorDefin
     def watchdog(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         instance = context.instance
         reported = Reported(instance.daemon_cursor_storage, platform.settings.lake)
-        log = instance.report_runless_asset_event
+        log = cast("Log", partial(report_evaluation, instance))  # it is given evaluations only
         written = evaluate(platform, reported, partitions, log, platform.clock(), "watchdog")
         return dg.SkipReason(f"{written} evaluations written" if written else "no change")
 

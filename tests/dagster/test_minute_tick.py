@@ -275,7 +275,30 @@ def test_the_watchdog_writes_without_any_run(definitions, instance, platform):
     assert "1 evaluations" in definitions.get_sensor_def("watchdog").evaluate_tick(context).skip_message
     assert "no change" in definitions.get_sensor_def("watchdog").evaluate_tick(context).skip_message
     assert evaluations(instance, "volume") == [("2024-03-12T05", False)]
-    assert platform.calls[-2] == ("findings", LastTick(platform.problems, {}, platform.now, {}, platform.now))
+    assert platform.calls[-2] == ("findings", LastTick(tuple(platform.problems), {}, platform.now, {}, platform.now))
+
+
+def test_the_watchdog_says_whatever_changes_while_nothing_runs(definitions, instance, platform):
+    watchdog = definitions.get_sensor_def("watchdog")
+
+    def look():
+        context = dg.build_sensor_context(instance=instance, definitions=definitions, sensor_name="watchdog")
+        return watchdog.evaluate_tick(context).skip_message
+
+    for passed in (True, False, True, False):
+        platform.found = [
+            finding(passed=passed),
+            finding("late", passed=passed, stream="old", partition="2015-05-17T00"),
+        ]
+        assert "2 evaluations" in look()
+    platform.now += HOUR_US  # and once more when the hour is over
+    look()
+    assert evaluations(instance, "volume") == [
+        ("2024-03-12T05", passed) for passed in (True, False, True, False, False)
+    ]
+    key = AssetCheckKey(LOGS, "volume")
+    latest = instance.event_log_storage.get_latest_asset_check_execution_by_key([key], partition_filter=None)[key]
+    assert latest.status.value == "FAILED"
 
 
 def test_what_an_hour_fails_is_said_again_when_the_hour_is_materialized_anew(tick, instance, platform):
