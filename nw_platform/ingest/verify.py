@@ -91,6 +91,8 @@ def _chain(stream: str, receipts: Sequence[Receipt]) -> Iterable[Finding]:
     by_lane: dict[str, list[Receipt]] = {}
     for receipt in receipts:
         by_lane.setdefault(receipt.lane, []).append(receipt)
+    digests = {(r.lane, r.sequence): r.self_digest() for r in receipts}
+    known = {(lane, digest) for (lane, _), digest in digests.items()}
     for lane, chain in by_lane.items():
         expected, digest = 0, FIRST_DIGEST
         for receipt in chain:
@@ -98,10 +100,13 @@ def _chain(stream: str, receipts: Sequence[Receipt]) -> Iterable[Finding]:
             if receipt.sequence != expected:
                 detail = f"is not the next one: {expected} was expected, so receipts are missing or there twice"
                 yield Finding(stream, "chain", where, detail)
+            elif receipt.kind == "genesis" and not known.issuperset(receipt.detail.get("after", {}).items()):
+                detail = "follows on lanes whose last receipts are not those it names: one was altered or removed"
+                yield Finding(stream, "chain", where, detail)
             elif receipt.previous_digest != digest:
                 detail = "does not hold the digest of the receipt before it: one of them was altered"
                 yield Finding(stream, "chain", where, detail)
-            expected, digest = receipt.sequence + 1, receipt.self_digest()
+            expected, digest = receipt.sequence + 1, digests[lane, receipt.sequence]
 
 
 def _end(lake: Lake, stream: str, receipts: Sequence[Receipt]) -> Iterable[Finding]:

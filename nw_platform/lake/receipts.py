@@ -142,7 +142,7 @@ def read_receipt_files(
 
 
 def load_receipts(lake: Lake, stream: str | None = None, *, spans: bool = True) -> list[Receipt]:
-    """Every receipt (of one stream), by stream, lane and sequence.
+    """Every receipt (of one stream), by stream, epoch, lane and sequence.
 
     Without `spans`, which are nearly all of it, a receipt has none: enough to count by, not to take its digest.
     """
@@ -154,7 +154,7 @@ def load_receipts(lake: Lake, stream: str | None = None, *, spans: bool = True) 
     for file in files:
         by_stream.setdefault(file.partition["stream"], []).append(file)
     found = [r for name, group in by_stream.items() for r in read_receipt_files(lake, group, name, spans=spans)]
-    return sorted(found, key=lambda r: (r.stream, r.lane, r.sequence))
+    return sorted(found, key=lambda r: (r.stream, *r.place))
 
 
 def receipts_metadata(receipts: Sequence[Receipt]) -> dict[str, str]:

@@ -67,6 +67,12 @@ class Receipt:
     replaces: int | None = None  # kind replay: the sequence whose records were replaced
     detail: dict[str, Any] = field(default_factory=dict)  # kind retention: the hours removed; problems met
 
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """Epoch, number of the lane, sequence: an order in which receipts follow from each other."""
+        epoch, _, index = self.lane.partition(".")
+        return (int(epoch), int(index), self.sequence)
+
     def canonical(self) -> str:
         """The JSON text that `self_digest` is computed from; `parse` is its inverse."""
         return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False)

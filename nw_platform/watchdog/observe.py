@@ -182,7 +182,7 @@ class Watch:
         known = self._recall(rules, look)
         new = self._new_receipts(rules, known, look)
         wanted = [r for r in new if look.as_of is None or r.planned_time <= look.as_of]
-        touched = known.fold.add(sorted(wanted, key=_in_order))
+        touched = known.fold.add(sorted(wanted, key=lambda r: r.place))
         known.receipts_version = look.receipts_version
         logs = look.logs[stream]
         if isinstance(logs, LakeError):
@@ -281,12 +281,6 @@ class Watch:
             known.tokens[hour] = states[hour].token
         known.outside = {hour: state.records for hour, state in states.items() if _is_outside(rules, hour, now)}
         return sorted([*changed, *gone], reverse=True)
-
-
-def _in_order(receipt: Receipt) -> tuple[int, int, int]:
-    """Epochs follow one another, and the receipts of a lane; lanes of an epoch have nothing in common."""
-    epoch, _, index = receipt.lane.partition(".")
-    return int(epoch), int(index), receipt.sequence
 
 
 def _judged(rules: StreamRules, known: StreamMemory, changed: Sequence[str], now: int) -> list[str]:

@@ -359,3 +359,27 @@ def test_a_source_that_is_away_when_the_epoch_changes_leaves_the_old_one_as_it_w
         world.put(1, wire(world.now))
         world.ingest(session)
         check(session, 2)
+
+
+def test_a_last_receipt_of_an_old_lane_that_was_removed_is_found(world):
+    for lanes in (1, 2):
+        world.put(0, wire(world.now, n=lanes))
+        with world.session(lanes=lanes) as session:
+            world.ingest(session)
+    with world.session(lanes=2) as session:
+        table = session.lake.receipts()
+        snapshot = table.snapshot()
+        last = [f for f in snapshot.files() if "/0.0-000000000001" in f.path]
+        snapshot.commit(remove=last, transactions={"app/0.0": 0}, metadata={}, now=world.now)
+        told = {f.where for f in verify(session).findings if f.what == "chain"}
+        assert {where.split(" (")[0] for where in told} >= {"receipt 1.0/0", "receipt 1.1/0"}
+
+
+def test_the_eleventh_epoch_comes_after_the_third(world):
+    for lanes in (1, 2) * 6:
+        world.put(0, wire(world.now))
+        with world.session(lanes=lanes) as session:
+            world.ingest(session)
+    with world.session(lanes=2) as session:
+        assert len(world.lanes(session)) == 12
+        check(session, 12)
