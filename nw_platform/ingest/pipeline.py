@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -38,8 +38,18 @@ from nw_platform.sources.contract import Budget, Plan, Problem, Source
 _PARSERS = 2
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A batch that is in raw with its receipt, and not in logs yet."""
+
+    receipt: Receipt
+    parsed: Parsed
+    problems: int
+    seconds: float
+
+
 class Pipeline:
-    """One lane. Not to be used by two threads; two processes are welcome (P8)."""
+    """One lane. Not to be used by two threads, `put` excepted; two processes are welcome (P8)."""
 
     def __init__(
         self,
@@ -140,6 +150,15 @@ class Pipeline:
         Raises:
             CommitConflictError: another run won this batch; `stale` is True then.
         """
+        taken = self.take(plan, now)
+        return None if taken is None else self.put(taken, now)
+
+    def take(self, plan: Plan, now: int) -> Taken | None:
+        """The first half of a step: read the batch and commit it to raw. None: nothing of it could be read.
+
+        Raises:
+            CommitConflictError: another run won this batch; `stale` is True then.
+        """
         started = time.perf_counter()
         last = self._last
         if last is None:
@@ -188,11 +207,17 @@ class Pipeline:
             self._last = None
             self.lake.raw(self.stream).discard([written])
             raise
-        applied = self.apply(receipt, parsed, now)
         self.source.advance(receipt)
         self._last = receipt
         reached(Step.SOURCE_ADVANCED)
-        return batch_report(receipt, applied, time.perf_counter() - started, len(self.problems))
+        return Taken(receipt, parsed, len(self.problems), time.perf_counter() - started)
+
+    def put(self, taken: Taken, now: int) -> BatchReport:
+        """The second half of a step, in order: what was taken goes into logs. A second thread may do it meanwhile."""
+        started = time.perf_counter()
+        applied = self.apply(taken.receipt, taken.parsed, now)
+        seconds = taken.seconds + time.perf_counter() - started
+        return batch_report(taken.receipt, applied, seconds, taken.problems)
 
     def parse(self, rows: pa.Table, spans: Sequence[Span], planned: int) -> Parsed:
         """Parse rows read back from `raw`, in canonical order, of a batch with these spans and this planned time."""

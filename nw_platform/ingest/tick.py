@@ -11,12 +11,13 @@ import errno
 import logging
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from nw_platform.errors import CommitConflictError, NeverwinterError
 from nw_platform.ingest.batch import span_order
-from nw_platform.ingest.outcome import Lag, Progress, StreamProblem, TickReport, silent
-from nw_platform.ingest.pipeline import Pipeline
+from nw_platform.ingest.outcome import BatchReport, Lag, Progress, StreamProblem, TickReport, silent
+from nw_platform.ingest.pipeline import Pipeline, Taken
 from nw_platform.ingest.recovery import recover
 from nw_platform.ingest.session import Session
 from nw_platform.sources.contract import Plan
@@ -81,19 +82,21 @@ def run_tick(
     ]
     turns = deque(lanes)
     waits = _WAITS if until_caught_up and pause is not None else 0
-    while turns or (tick.settling and waits):
-        if not turns and pause is not None:
-            waits -= 1
-            pause(max(0, min(tick.settling.values()) - clock()) / 1_000_000)
-            turns.extend(tick.settling)
-            tick.settling.clear()
-        if deadline is not None and clock() >= deadline:
-            report.more = True
-            break
-        turn = turns.popleft()
-        if turn[0] not in report.failures and tick.take(turn):
-            turns.append(turn)
-        progress(len(report.batches), 0, f"{sum(b.records for b in report.batches):,} records")
+    with tick.pool:
+        while turns or (tick.settling and waits):
+            if not turns and pause is not None:
+                waits -= 1
+                pause(max(0, min(tick.settling.values()) - clock()) / 1_000_000)
+                turns.extend(tick.settling)
+                tick.settling.clear()
+            if deadline is not None and clock() >= deadline:
+                report.more = True
+                break
+            turn = turns.popleft()
+            if turn[0] not in report.failures and tick.take(turn):
+                turns.append(turn)
+            progress(len(report.batches), 0, f"{sum(b.records for b in report.batches):,} records")
+        tick.settle()
     tick.look_behind(lanes)
     return report
 
@@ -118,13 +121,26 @@ class _Tick:
     lost: dict[_Lane, int] = field(default_factory=dict)  # races, in a row
     settling: dict[_Lane, int] = field(default_factory=dict)  # lanes that wait for data to settle -> when it does
     left: dict[_Lane, Lag] = field(default_factory=dict)  # lanes whose turns are over -> how far behind they are
+    pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="apply"))
+    putting: tuple[str, Future[BatchReport]] | None = None  # stream, its batch that is on its way into logs
 
     def take(self, turn: _Lane) -> bool:
         """One turn of one lane. True: it wants another."""
-        name = turn[0]
         self.left.pop(turn, None)
+        return self._guarded(turn, lambda: self._batch(turn))
+
+    def settle(self) -> None:
+        """Wait for the batch that is on its way into logs."""
+        if self.putting is not None:
+            name, batch = self.putting
+            self.putting = None
+            self._guarded((name, 0), lambda: self.report.batches.append(batch.result()))
+
+    def _guarded(self, turn: _Lane, act: Callable[[], bool | None]) -> bool:
+        """Do something for one stream; what it fails of is said in the report. True: it wants another turn."""
+        name = turn[0]
         try:
-            return self._batch(turn)
+            return bool(act())
         except CommitConflictError as error:
             self.report.lost_races += 1
             self.lost[turn] = self.lost.get(turn, 0) + 1
@@ -161,9 +177,9 @@ class _Tick:
         if self.every_counts and not _due(self.session, pipeline, name, now):
             return False
         plan = pipeline.plan(now, self.session.budget)
-        batch = pipeline.step(plan, now) if plan.spans else None
+        batch = pipeline.take(plan, now) if plan.spans else None
         if batch is not None:
-            self.report.batches.append(batch)
+            self._put(pipeline, batch, now)
         found = [StreamProblem(name, problem) for problem in pipeline.problems]
         self.report.problems += [problem for problem in found if problem not in self.report.problems]
         if plan.more and batch is not None:
@@ -177,6 +193,13 @@ class _Tick:
         if not plan.more:
             self.left[turn] = Lag(0.0, None if plan.waiting is None else 0)
         return False
+
+    def _put(self, pipeline: Pipeline, taken: Taken, now: int) -> None:
+        """Into logs while the next batch is read, one at a time: so batches stay in order, and memory is bounded."""
+        self.settle()
+        if pipeline.stream in self.report.failures:
+            return  # the batch before did not get there: both wait in raw for the next run
+        self.putting = (pipeline.stream, self.pool.submit(pipeline.put, taken, now))
 
     def _look(self, turn: _Lane) -> None:
         pipeline = _pipeline(self.session, turn)
