@@ -25,12 +25,15 @@ _TIME: Final = itemgetter(1)
 _LENGTH: Final[Callable[[Any], int]] = len
 _JOIN: Final[Callable[[Any], bytes]] = b"".join
 
+_RECORD_BYTES: Final = 64  # what a record takes beside its value and key
+_HEADER_BYTES: Final = 128  # the same of a header: a tuple, a text and bytes
+
 Integers = npt.NDArray[np.int64]
 
 
 @dataclass(slots=True)
 class Run:
-    """Consecutive records of one partition. `bytes`: of values and keys."""
+    """Consecutive records of one partition. `bytes`: of values and keys; `held`: with what each takes beside them."""
 
     values: list[bytes | None]
     lengths: Integers  # of the values; null as 0
@@ -39,6 +42,11 @@ class Run:
     keys: list[bytes | None] | None  # None: no record has one
     headers: list[list[tuple[str, bytes]] | None] | None
     bytes: int
+
+    @property
+    def held(self) -> int:
+        """Bytes of memory, about."""
+        return _held(self.bytes, len(self.offsets)) + _weight(self.headers)
 
     @classmethod
     def of(cls, messages: Sequence[Any], times: Integers) -> Run:
@@ -88,6 +96,7 @@ class Piece:
     offsets: Integers
     bytes: int  # of values and keys
     fetched: float  # when the last of them came: seconds of the monotonic clock
+    held: int = 0  # of memory, about
 
     def until(self, end: int) -> tuple[Piece | None, Piece | None]:
         """The records before offset `end`, and the others."""
@@ -98,8 +107,9 @@ class Piece:
             return self, None
         head = self.batch.slice(0, at)
         size = _content(head)
-        rest = Piece(self.batch.slice(at), self.offsets[at:], self.bytes - size, self.fetched)
-        return Piece(head, self.offsets[:at], size, self.fetched), rest
+        held = self.held * at // len(self.offsets)
+        rest = Piece(self.batch.slice(at), self.offsets[at:], self.bytes - size, self.fetched, self.held - held)
+        return Piece(head, self.offsets[:at], size, self.fetched, held), rest
 
 
 @dataclass(slots=True)
@@ -107,18 +117,18 @@ class Collected:
     """Runs of a partition until they are worth a piece."""
 
     runs: list[Run] = field(default_factory=list)
-    bytes: int = 0
+    held: int = 0  # bytes of memory, about
     fetched: float = 0.0  # when the last of them came: seconds of the monotonic clock
 
     def add(self, run: Run, now: float) -> None:
         """One more run, of offsets above those before, that came now."""
         self.runs.append(run)
-        self.bytes += run.bytes
+        self.held += run.held
         self.fetched = now
 
     def seal(self) -> Piece:
         """All of them as one piece; there has to be one at least."""
-        runs, self.runs, self.bytes = self.runs, [], 0
+        runs, self.runs, self.held = self.runs, [], 0
         return sealed(runs, self.fetched)
 
 
@@ -138,7 +148,7 @@ def sealed(runs: Sequence[Run], fetched: float = 0.0) -> Piece:
         ],
         schema=SCHEMA,
     )
-    return Piece(batch, offsets, sum(run.bytes for run in runs), fetched)
+    return Piece(batch, offsets, sum(run.bytes for run in runs), fetched, sum(run.held for run in runs))
 
 
 def _values(runs: Sequence[Run]) -> pa.Array:
@@ -168,6 +178,16 @@ def _headers(runs: Sequence[Run], count: int) -> pa.Array:
     for run in runs:
         headers.extend([None] * len(run.values) if run.headers is None else run.headers)
     return pa.array(headers, _HEADERS)
+
+
+def _held(size: int, count: int) -> int:
+    return size + _RECORD_BYTES * count
+
+
+def _weight(headers: Sequence[list[tuple[str, bytes]] | None] | None) -> int:
+    """Bytes of names and values, and of the objects that hold them."""
+    each = chain.from_iterable(filter(None, headers or ()))
+    return sum(_HEADER_BYTES + len(name) + len(value or b"") for name, value in each)
 
 
 def _content(batch: pa.RecordBatch) -> int:

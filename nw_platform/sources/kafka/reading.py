@@ -12,9 +12,7 @@ import logging
 import threading
 import time
 import weakref
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -22,16 +20,17 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from nw_platform.errors import NeverwinterError
 from nw_platform.sources.kafka.client import Broker, one_line
-from nw_platform.sources.kafka.columns import Collected, Piece, Run, times_of
+from nw_platform.sources.kafka.columns import Piece, Run, times_of
+from nw_platform.sources.kafka.held import PIECE_BYTES, Partition
 
 __all__ = ["AHEAD_BYTES", "Reading"]
 
 _LOG = logging.getLogger(__name__)
 
-AHEAD_BYTES: Final = 160 << 20  # read ahead at most, of values and keys, by all who read; no faster with twice as much
-_LEAST_BYTES: Final = 16 << 20  # of each of them
+AHEAD_BYTES: Final = 160 << 20  # read ahead at most, by all who read; no faster with twice as much
+_LEAST_BYTES: Final = 2 << 20  # of each of them
+_QUEUE_BYTES: Final = 16 << 20  # the client's own queue, where there is room for it
 STALL_S: Final = 10.0  # a partition that has to have records and brings none for so long is given up for this batch
-_PIECE_BYTES: Final = 8 << 20
 _TURN_S: Final = 0.05  # the longest that a call collects messages
 _HURRY_S: Final = 0.01  # the same, while somebody waits for them
 _MESSAGES: Final = 2000  # in one call
@@ -55,45 +54,9 @@ _SUGGESTED: Final[Mapping[str, Any]] = {
     "group.id": "neverwinter",
     "check.crcs": "false",
     "fetch.message.max.bytes": 1 << 20,
-    "queued.max.messages.kbytes": 16_384,
     "fetch.queue.backoff.ms": 2,
     "fetch.error.backoff.ms": 100,
 }
-
-
-@dataclass(slots=True)
-class _Partition:
-    position: int  # everything below was fetched, or is not a record
-    incarnation: str
-    collected: Collected = field(default_factory=Collected)
-    pieces: deque[Piece] = field(default_factory=deque)
-    handed: int = 0  # everything below was handed out
-    failure: str = ""
-
-    def add(self, run: Run, now: float) -> None:
-        """Take the run that comes next."""
-        self.collected.add(run, now)
-        self.position = int(run.offsets[-1]) + 1
-        if self.collected.bytes >= _PIECE_BYTES:
-            self.seal()
-
-    def seal(self) -> None:
-        """Make a piece of what was collected, if anything was."""
-        if self.collected.runs:
-            self.pieces.append(self.collected.seal())
-
-    @property
-    def bytes(self) -> int:
-        return self.collected.bytes + sum(piece.bytes for piece in self.pieces)
-
-    def first_time(self) -> int | None:
-        """Of the first record that is held: microseconds since the epoch."""
-        if self.pieces:
-            value = self.pieces[0].batch.column(5)[0].value
-            return None if value is None else int(value)
-        if self.collected.runs:
-            return int(self.collected.runs[0].times[0]) * 1000
-        return None
 
 
 class Reading:
@@ -104,7 +67,7 @@ class Reading:
         self._broker = broker
         self._ahead_bytes = ahead_bytes
         self._changed = threading.Condition()
-        self._partitions: dict[Place, _Partition] = {}
+        self._partitions: dict[Place, Partition] = {}
         self._held = 0  # bytes
         self._asked: tuple[Place, int] | None = None  # what somebody waits for: place, end
         self._alone: Place | None = None  # the only partition that is fetched, where there is no room for others
@@ -113,6 +76,8 @@ class Reading:
         self._average = float(_CALL_BYTES // 100)  # bytes of a message
         self._committing: dict[Place, int] = {}  # offsets of the group that are to be sent
         self._stop = False
+        self._heard_at = 0.0  # when anything came last: seconds of the monotonic clock
+        self._gave_up_at = 0.0  # the same: when one was waited for in vain while nothing came at all; 0: not yet
         self._broken: NeverwinterError | None = None
         self._consumer: Any = None
         self._thread: threading.Thread | None = None
@@ -136,10 +101,10 @@ class Reading:
                 return
             self._generation += 1
             self._partitions = {
-                place: kept.get(place) or _Partition(start, incarnation, handed=start)
+                place: kept.get(place) or Partition(start, incarnation, handed=start)
                 for place, (start, incarnation) in starts.items()
             }
-            self._held = sum(partition.bytes for partition in self._partitions.values())
+            self._held = sum(partition.held for partition in self._partitions.values())
             self._topics = {topic: number for number, topic in enumerate(sorted({place[0] for place in starts}))}
             self._alone = None
             self._start()
@@ -157,6 +122,11 @@ class Reading:
             if piece is None:
                 return
             yield piece
+
+    def begin(self) -> None:
+        """A new batch: brokers that were silent in the one before are waited for once more."""
+        with self._changed:
+            self._gave_up_at = 0.0
 
     def standing(self) -> dict[Place, tuple[int, str]]:
         """Where each partition is read on, and its incarnation."""
@@ -201,7 +171,7 @@ class Reading:
         seen, since = partition.position, time.monotonic()
         try:
             while True:
-                if not partition.pieces and (partition.position >= end or partition.collected.bytes >= _PIECE_BYTES):
+                if not partition.pieces and (partition.position >= end or partition.collected.held >= PIECE_BYTES):
                     partition.seal()
                 if partition.pieces:
                     return self._cut(partition, end)
@@ -213,13 +183,15 @@ class Reading:
                 self._changed.wait(_TURN_S)
                 if partition.position != seen:
                     seen, since = partition.position, time.monotonic()
-                elif time.monotonic() - since > STALL_S:
+                elif self._gave_up_at > self._heard_at or time.monotonic() - since > STALL_S:
+                    if self._alone is None and self._heard_at < since:
+                        self._gave_up_at = self._gave_up_at or time.monotonic()
                     what = f"offset {seen} of {place[0]}/{place[1]} was not delivered within {STALL_S:g} s"
                     raise self._broker.failure(what, "no answer")
         finally:
             self._asked = None
 
-    def _cut(self, partition: _Partition, end: int) -> Piece | None:
+    def _cut(self, partition: Partition, end: int) -> Piece | None:
         piece, rest = partition.pieces.popleft().until(end)
         if rest is not None:
             partition.pieces.appendleft(rest)
@@ -227,11 +199,11 @@ class Reading:
             partition.handed = max(partition.handed, end)
             return None
         partition.handed = int(piece.offsets[-1]) + 1
-        self._held -= piece.bytes
+        self._held -= piece.held
         self._changed.notify_all()
         return piece
 
-    def _check(self, place: Place, partition: _Partition) -> None:
+    def _check(self, place: Place, partition: Partition) -> None:
         if self._broken is not None:
             raise self._broken
         if partition.failure:
@@ -243,11 +215,12 @@ class Reading:
         if self._broken is not None:  # its thread is gone, and has closed it
             self._consumer, self._thread, self._broken = None, None, None
         if self._consumer is None:
-            tuned = {**{k: v for k, v in _SUGGESTED.items() if k not in self._broker.options}, **_TUNED}
+            _READERS.add(self)
+            suggested = {**_SUGGESTED, "queued.max.messages.kbytes": min(_QUEUE_BYTES, self._limit()) >> 10}
+            tuned = {**{k: v for k, v in suggested.items() if k not in self._broker.options}, **_TUNED}
             self._consumer = self._broker.construct(Consumer, {**tuned, "on_commit": _committed})
             self._thread = threading.Thread(target=self._run, args=(self._consumer,), name="kafka-reading", daemon=True)
             self._thread.start()
-            _READERS.add(self)
             _collect_less()
 
     # -- the thread: all calls of the consumer are made here, for some wait for each other if made in two threads --
@@ -323,14 +296,18 @@ class Reading:
             return True
 
     def _sort(self, messages: Sequence[Any], generation: int) -> None:
-        """Put messages to their partitions."""
+        """Put messages to their partitions; none of those that were consumed under an older assignment."""
+        with self._changed:
+            if generation != self._generation:
+                return
+            topics = self._topics
         ends: dict[Place, int] = {}
         failures: dict[Place, str] = {}
         times = times_of(messages)
         if (times <= 0).any():  # errors have no time
             messages = self._without_errors(messages, ends, failures)
             times = times_of(messages)
-        runs = [(place, Run.of(messages[a:b], times[a:b])) for place, a, b in self._runs(messages)]
+        runs = [(place, Run.of(messages[a:b], times[a:b])) for place, a, b in _runs(messages, topics)]
         now = time.monotonic()
         if messages:
             size = sum(run.bytes for _, run in runs)
@@ -338,15 +315,15 @@ class Reading:
         with self._changed:
             if generation != self._generation:
                 return
+            self._heard_at = now if runs or ends else self._heard_at
             for place, run in runs:
-                partition = self._partitions[place]
-                if (news := run.since(partition.position)) is not None:
+                partition = self._partitions.get(place)
+                if partition is not None and (news := run.since(partition.position)) is not None:
                     partition.add(news, now)
-                    self._held += news.bytes
-            for place, end in ends.items():
-                self._partitions[place].position = max(self._partitions[place].position, end)
-            for place, failure in failures.items():
-                self._partitions[place].failure = failure
+                    self._held += news.held
+            for place, partition in self._partitions.items():
+                partition.position = max(partition.position, ends.get(place, 0))
+                partition.failure = failures.get(place, partition.failure)
             self._changed.notify_all()
 
     def _without_errors(self, messages: Sequence[Any], ends: dict[Place, int], failures: dict[Place, str]) -> list[Any]:
@@ -365,19 +342,20 @@ class Reading:
                 failures[place] = one_line(error.str(), self._broker.options)
         return records
 
-    def _runs(self, messages: Sequence[Any]) -> Iterator[tuple[Place, int, int]]:
-        """Where each run of one partition begins and ends."""
-        if not messages:
-            return
-        count = len(messages)
-        partitions = np.fromiter(map(Message.partition, messages), np.int64, count)
-        changes = np.diff(partitions) != 0
-        if len(self._topics) > 1:
-            topics = np.fromiter(map(self._topics.__getitem__, map(Message.topic, messages)), np.int64, count)
-            changes |= np.diff(topics) != 0
-        edges = [0, *(np.flatnonzero(changes) + 1).tolist(), count]
-        for a, b in itertools.pairwise(edges):
-            yield (messages[a].topic(), int(partitions[a])), a, b
+
+def _runs(messages: Sequence[Any], numbers: Mapping[str, int]) -> Iterator[tuple[Place, int, int]]:
+    """Where each run of one partition begins and ends; `numbers`: of the topics assigned."""
+    if not messages:
+        return
+    count = len(messages)
+    partitions = np.fromiter(map(Message.partition, messages), np.int64, count)
+    changes = np.diff(partitions) != 0
+    if len(numbers) > 1:
+        topics = np.fromiter(map(numbers.__getitem__, map(Message.topic, messages)), np.int64, count)
+        changes |= np.diff(topics) != 0
+    edges = [0, *(np.flatnonzero(changes) + 1).tolist(), count]
+    for a, b in itertools.pairwise(edges):
+        yield (messages[a].topic(), int(partitions[a])), a, b
 
 
 def _collect_less() -> None:

@@ -177,8 +177,11 @@ class KafkaSource:
         """Have all of the lane's partitions read ahead, from where the plan starts, this one from the span's start."""
         if self._reading is None:
             self._reading = Reading(self._broker)
-        starts = layout.starts if self._aligned is not layout else self._reading.standing()
-        self._aligned = layout
+        if self._aligned is layout:
+            starts = self._reading.standing()
+        else:
+            starts, self._aligned = layout.starts, layout
+            self._reading.begin()
         self._reading.align({**starts, (span.source, span.partition): (span.start, span.incarnation)})
         return self._reading
 
