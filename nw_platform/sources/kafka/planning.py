@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Final
 
 from nw_platform.record.spans import Span
 from nw_platform.sources.contract import Budget, Problem
 from nw_platform.sources.kafka.client import Topic
-from nw_platform.sources.kafka.positions import Positions, incarnation_of, matches
+from nw_platform.sources.kafka.positions import Incarnation, Positions, incarnation_of, matches
 
 __all__ = ["GUESSED_BYTES", "Layout", "Sizes", "View", "lay_out"]
 
@@ -55,7 +57,7 @@ class Layout:
     spans: tuple[Span, ...] = ()
     problems: list[Problem] = field(default_factory=list)
     more: bool = False
-    waiting: int = 0
+    waiting: int | None = 0  # offsets, also beyond these spans; None: some partitions cannot be looked at
     starts: dict[Place, tuple[int, str]] = field(default_factory=dict)  # all of the lane's: next offset, incarnation
     ends: dict[Place, int] = field(default_factory=dict)  # the same partitions: one after the last committed record
     after: Positions = field(default_factory=Positions)  # once the problems are in a receipt; spans not counted
@@ -75,16 +77,23 @@ def lay_out(
     layout.after.ask(asked)
     _missing(view, positions, asked, lane, layout)
     ends = layout.ends
-    for (name, partition), (low, end) in sorted(view.bounds.items()):
+    for name, places in itertools.groupby(sorted(view.bounds), key=itemgetter(0)):
         topic = view.topics.get(name)
-        if topic is None or partition % lane[1] != lane[0]:
+        if topic is None:
             continue
-        start = _start(topic, partition, low, end, positions, layout)
-        cuts = len(layout.after.of(name, topic.id).cuts(partition))
-        layout.starts[name, partition] = (start, incarnation_of(topic.id, partition, cuts))
-        layout.after.at(name, topic.id).move(partition, start)
-        layout.after.at(name, topic.id).see(partition, end)
-        ends[name, partition] = end
+        nexts = positions.of(name, topic.id).next()  # once a topic: there may be thousands of partitions
+        after = layout.after.at(name, topic.id)
+        # What is new since the lane's last look is read from offset 0; what is newly configured, from where it begins.
+        is_known = matches(positions.asked(), name)
+        for place in places:
+            partition, (low, end) = place[1], view.bounds[place]
+            if partition % lane[1] != lane[0]:
+                continue
+            start = _start(place, nexts.get(partition, 0 if is_known else low), low, end, layout, after)
+            layout.starts[place] = (start, incarnation_of(topic.id, partition, len(after.cuts(partition))))
+            after.move(partition, start)
+            after.see(partition, end)
+            ends[place] = end
     for (name, partition), failure in sorted(view.failures.items()):
         reason = f"{name}/{partition} cannot be read now: {failure}; see that all brokers run"
         layout.problems.append(Problem("unreadable", name, 0, reason, partition=partition))
@@ -95,8 +104,8 @@ def lay_out(
         start, incarnation = layout.starts[place]
         spans.append(Span(*place, start, start + count, incarnation))
     layout.spans = tuple(spans)
-    layout.waiting = sum(backlog.values())
-    layout.more = layout.waiting > sum(taken.values())
+    layout.waiting = None if view.failures else sum(backlog.values())
+    layout.more = sum(backlog.values()) > sum(taken.values())
     return layout
 
 
@@ -131,20 +140,16 @@ def _missing(view: View, positions: Positions, asked: Sequence[str], lane: tuple
 _CREATE: Final = "create it, or take it out of `topic`"
 
 
-def _start(topic: Topic, partition: int, low: int, end: int, positions: Positions, layout: Layout) -> int:
-    """The offset to read a partition on from; says what is gone."""
-    place = f"{topic.name}/{partition}"
-    entry = positions.of(topic.name, topic.id)
-    wanted = entry.next().get(partition)
-    if wanted is None:
-        # What is new since the lane's last look is read from offset 0; what is newly configured, from where it begins.
-        wanted = 0 if matches(positions.asked(), topic.name) else low
+def _start(at: Place, wanted: int, low: int, end: int, layout: Layout, after: Incarnation) -> int:
+    """The offset to read a partition on from, best of all the one wanted; says what is gone."""
+    name, partition = at
+    place = f"{name}/{partition}"
     if wanted < low:
         reason = (
             f"{place}: offsets [{wanted}, {low}), {low - wanted} of them, were deleted at the source before they were "
             "read; make `retention.ms` and `retention.bytes` of the topic longer than the longest standstill"
         )
-        layout.problems.append(Problem("lost", topic.name, wanted, reason, partition=partition, end=low))
+        layout.problems.append(Problem("lost", name, wanted, reason, partition=partition, end=low))
         return low
     if wanted > end:
         reason = (
@@ -152,8 +157,8 @@ def _start(topic: Topic, partition: int, low: int, end: int, positions: Position
             f"{wanted - end} offsets, which are in raw (an unclean leader election, or a lost disk); reading goes on "
             f"at {end}, and what was written below that since is not read: look at the brokers' logs"
         )
-        layout.problems.append(Problem("lost", topic.name, end, reason, partition=partition, end=wanted))
-        layout.after.at(topic.name, topic.id).cut(partition, end)
+        layout.problems.append(Problem("lost", name, end, reason, partition=partition, end=wanted))
+        after.cut(partition, end)
         return end
     return wanted
 

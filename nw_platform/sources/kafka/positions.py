@@ -75,11 +75,14 @@ class Positions:
         self._data: dict[str, Any] = copy.deepcopy(dict(data or {}))
 
     @classmethod
-    def union(cls, before: Sequence[Mapping[str, Any]], asked: Sequence[str], lane: tuple[int, int]) -> Self:
-        """What the lanes before had reached of this lane's partitions."""
+    def union(cls, before: Sequence[Mapping[str, Any]], lane: tuple[int, int]) -> Self:
+        """What the lanes before had reached of this lane's partitions, and what was configured then.
+
+        The first plan says what is configured now: to it, a topic that came with the new lanes is newly configured.
+        """
         number, lanes = lane
         found = cls()
-        found.ask(asked)
+        found.ask(sorted({what for positions in before for what in positions.get("asked", ())}))
         for positions in before:
             for name, incarnations in positions.get("topics", {}).items():
                 for topic_id, entry in incarnations.items():

@@ -66,7 +66,7 @@ class KafkaSource:
         """Where `start` says, or where the lanes before stopped; what comes later is read from its beginning."""
         del now
         if before:
-            return Positions.union(before, self._asked, self._lane).as_json()
+            return Positions.union(before, self._lane).as_json()
         found = self._look()
         for (name, partition), reason in found.failures.items():
             raise self._broker.failure(f"offsets of {name}/{partition} could not be read", reason)
