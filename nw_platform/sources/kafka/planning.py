@@ -13,11 +13,12 @@ from nw_platform.sources.contract import Budget, Problem
 from nw_platform.sources.kafka.client import Topic
 from nw_platform.sources.kafka.positions import Incarnation, Positions, incarnation_of, matches
 
-__all__ = ["GUESSED_BYTES", "Layout", "Sizes", "View", "lay_out"]
+__all__ = ["GUESSED_BYTES", "Doubt", "Layout", "Sizes", "View", "cut_short", "lay_out"]
 
 GUESSED_BYTES: Final = 1024.0  # of a record, before any was read
 
 Place = tuple[str, int]  # topic, partition
+Doubt = tuple[str, int, str]  # topic, partition, topic id
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,16 @@ def lay_out(
     layout.waiting = None if view.failures else sum(backlog.values())
     layout.more = sum(backlog.values()) > sum(taken.values())
     return layout
+
+
+def cut_short(view: View, positions: Positions) -> list[Doubt]:
+    """Partitions whose log ends, if it is true what the brokers say, before where it was read to."""
+    found: list[Doubt] = []
+    for topic in view.topics.values():
+        nexts = positions.of(topic.name, topic.id).next()
+        bounds = ((partition, view.bounds.get((topic.name, partition))) for partition in nexts)
+        found += [(topic.name, p, topic.id) for p, bound in bounds if bound is not None and bound[1] < nexts[p]]
+    return found
 
 
 def _missing(view: View, positions: Positions, asked: Sequence[str], lane: tuple[int, int], layout: Layout) -> None:

@@ -12,12 +12,13 @@ import pyarrow as pa
 
 from nw_platform.errors import ConfigError, SourceError
 from nw_platform.record.spans import Receipt, Span
-from nw_platform.sources.contract import Budget, Plan, SpanReader
+from nw_platform.sources.contract import Budget, Plan, Problem, SpanReader
 from nw_platform.sources.kafka.client import Broker, Topic, client_options
-from nw_platform.sources.kafka.planning import Layout, Place, Sizes, View, lay_out
+from nw_platform.sources.kafka.planning import Doubt, Layout, Place, Sizes, View, cut_short, lay_out
 from nw_platform.sources.kafka.positions import Positions, matches
 from nw_platform.sources.kafka.reading import Reading
 
+SECOND_LOOK_S: Final = 2.0  # so much later brokers have to say again that a log ends before where it was read to
 _RETENTION_KNOWN_S: Final = 300.0
 _AGAIN_BYTES: Final = 32 << 20
 _KINDS: Final = ("genesis", "batch")
@@ -52,6 +53,8 @@ class KafkaSource:
         self._reading: Reading | None = None  # ahead, for batches
         self._again: Reading | None = None  # of recorded spans, for replays
         self._positions = Positions()
+        self._is_told = False  # whether the group's offsets were sent since positions were restored
+        self._doubts: dict[Doubt, float] = {}  # since when; seconds of the monotonic clock
         self._turn = 0
         self._sizes = Sizes()
         self._layout: Layout | None = None
@@ -84,6 +87,7 @@ class KafkaSource:
     def restore(self, receipts: Sequence[Receipt]) -> None:
         """See Source. Only the last receipts are looked at: each holds the positions of the whole lane."""
         self._positions, self._turn, self._sizes, self._layout = Positions(), 0, Sizes(), None
+        self._is_told = False
         for at in range(len(receipts) - 1, -1, -1):
             if receipts[at].kind in _KINDS:
                 self._take(receipts[at])
@@ -94,13 +98,12 @@ class KafkaSource:
         if receipt.kind not in _KINDS:
             return
         self._take(receipt)
-        if self._reading is not None:
-            self._reading.commit({(span.source, span.partition): span.end for span in receipt.spans})
+        self._tell()
 
     def plan(self, now: int, budget: Budget) -> Plan:
         """See Source."""
         del now
-        layout = lay_out(self._look(), self._positions, self._asked, self._lane, budget, self._sizes, self._turn)
+        layout = lay_out(self._look_twice(), self._positions, self._asked, self._lane, budget, self._sizes, self._turn)
         self._layout, self._room = layout, budget.bytes * _OVER
         oldest = self._oldest(layout)
         return Plan(
@@ -155,6 +158,31 @@ class KafkaSource:
         number, lanes = self._lane
         return place[1] % lanes == number
 
+    def _tell(self) -> None:
+        """Send the group's offsets, of all the lane's partitions: those before may have been lost with a process."""
+        if self._reading is not None:
+            self._is_told = True
+            self._reading.commit(
+                {
+                    (name, partition): offset
+                    for name, topic_id in self._ids.items()
+                    for partition, offset in self._positions.of(name, topic_id).next().items()
+                }
+            )
+
+    def _look_twice(self) -> View:
+        """What the brokers say. That a log was cut is believed if they say so again, on new connections."""
+        view = self._look()
+        asked_at = time.monotonic()
+        self._doubts = {each: self._doubts.get(each, asked_at) for each in cut_short(view, self._positions)}
+        wait = max(self._doubts.values(), default=0.0) + SECOND_LOOK_S - asked_at
+        if self._doubts and wait > 0:
+            self._broker.close()  # what it knows of the partitions' leaders goes with it
+            time.sleep(wait)
+            view = self._look()
+            self._doubts = {each: self._doubts.get(each, asked_at) for each in cut_short(view, self._positions)}
+        return view
+
     def _look(self) -> View:
         """What the brokers say now of the topics asked for."""
         names = [what for what in self._asked if not what.startswith("^")]
@@ -183,23 +211,32 @@ class KafkaSource:
             starts, self._aligned = layout.starts, layout
             self._reading.begin()
         self._reading.align({**starts, (span.source, span.partition): (span.start, span.incarnation)})
+        if not self._is_told:
+            self._tell()
         return self._reading
 
     def _planned(self, reader: SpanReader, reading: Reading) -> Iterator[pa.RecordBatch]:
         span, end = reader.span, reader.span.start
         records = size = 0
         fetched = 0.0
-        full = self._room <= 0
-        for piece in () if full else reading.take((span.source, span.partition), span.end):
-            records, size, fetched = records + len(piece.offsets), size + piece.bytes, max(fetched, piece.fetched)
-            end = int(piece.offsets[-1]) + 1
-            self._room -= piece.bytes
-            yield piece.batch
-            full = self._room <= 0
-            if full:
-                break
+        is_early = self._room <= 0
+        try:
+            for piece in () if is_early else reading.take((span.source, span.partition), span.end):
+                records, size, fetched = records + len(piece.offsets), size + piece.bytes, max(fetched, piece.fetched)
+                end = int(piece.offsets[-1]) + 1
+                self._room -= piece.bytes
+                yield piece.batch
+                is_early = self._room <= 0
+                if is_early:
+                    break
+        except SourceError as error:
+            if not records:
+                raise
+            # What was handed out is kept: one partition that cannot be read on does not stop the others.
+            is_early = True
+            reader.problems.append(Problem("unreadable", span.source, end, str(error), partition=span.partition))
         self._same_topic(span, fetched)
-        reader.span = replace(span, end=end if full else span.end, records=records, bytes=size)
+        reader.span = replace(span, end=end if is_early else span.end, records=records, bytes=size)
 
     def _recorded(self, reader: SpanReader, reading: Reading) -> Iterator[pa.RecordBatch]:
         span = reader.span
