@@ -26,6 +26,7 @@ __all__ = ["CALL_S", "Broker", "Topic", "client_options", "one_line"]
 _LOG = logging.getLogger(__name__)
 
 CALL_S: Final = 4.0  # one request
+REMEMBERED_S: Final = 10.0  # so long brokers that did not answer are not asked again: other streams need not wait too
 _TURN_S: Final = 0.05
 _PAUSES_S: Final = (0.0, 0.1, 0.4)  # before each attempt
 # A partition is being made, deleted or moved; the others go on.
@@ -34,6 +35,13 @@ _PASSING: Final = frozenset({
     KafkaError.REPLICA_NOT_AVAILABLE, KafkaError.FENCED_LEADER_EPOCH, KafkaError.UNKNOWN_LEADER_EPOCH,
     KafkaError.OFFSET_NOT_AVAILABLE, KafkaError._UNKNOWN_PARTITION, KafkaError._NOENT,  # noqa: SLF001  (public in the C module, named so)
 })  # fmt: skip
+_SILENCE: Final = frozenset({
+    KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE,  # noqa: SLF001  (public in the C module, named so)
+    KafkaError._AUTHENTICATION, KafkaError._SSL,  # noqa: SLF001  (public in the C module, named so)
+})  # fmt: skip
+_SILENT: Final[
+    dict[int, tuple[float, str]]
+] = {}  # brokers of this process: when they did not answer, and what was said
 
 # What the client must be for records to be read exactly once, and why nobody else may set it.
 _OURS: Final[Mapping[str, str]] = {
@@ -107,7 +115,9 @@ class Broker:
     def __init__(self, options: Mapping[str, Any]) -> None:
         self.options = dict(options)
         self._admin: Any = None
-        self._said = ""  # the client's last error
+        self._said = ""  # the client's last error since a call succeeded
+        # Whom it talks to, and how: streams of one source share what is known of its brokers.
+        self._key = hash(tuple(sorted((name, str(value)) for name, value in options.items() if name != "group.id")))
 
     @property
     def address(self) -> str:
@@ -131,6 +141,27 @@ class Broker:
             "`options` fit them; the next tick tries again"
         )
 
+    def _remembered(self, what: str, error: KafkaException) -> SourceError:
+        """The same for a call that any broker can answer: if there was no answer, others need not try for a while."""
+        failed = self.failure(what, error)
+        if error.args[0].code() in _SILENCE:
+            _SILENT[self._key] = (time.monotonic(), str(failed))
+        return failed
+
+    def _answered(self) -> None:
+        self._said = ""
+        _SILENT.pop(self._key, None)
+
+    def _refuse(self) -> None:
+        """Do not wait again for brokers that did not answer a moment ago.
+
+        Raises:
+            SourceError: they did not, and why, as it was said then.
+        """
+        since, reason = _SILENT.get(self._key, (0.0, ""))
+        if reason and time.monotonic() - since < REMEMBERED_S:
+            raise SourceError(reason)
+
     def construct(self, kind: Callable[[dict[str, Any]], Any], more: Mapping[str, Any]) -> Any:  # noqa: ANN401  (a client of an untyped library)
         """A client with the options and `more`.
 
@@ -150,10 +181,12 @@ class Broker:
         Raises:
             SourceError: the brokers do not answer.
         """
+        self._refuse()
         try:
             found = self._client().list_topics(timeout=CALL_S).topics
         except KafkaException as error:
-            raise self.failure("topics could not be listed", error) from error
+            raise self._remembered("topics could not be listed", error) from error
+        self._answered()
         return sorted(name for name in found if not name.startswith("__"))
 
     def topics(self, names: Sequence[str]) -> dict[str, Topic]:
@@ -164,6 +197,7 @@ class Broker:
         """
         if not names:
             return {}
+        self._refuse()
         client = self._client()
         asked = client.describe_topics(TopicCollection(list(names)), request_timeout=CALL_S)
         found: dict[str, Topic] = {}
@@ -173,10 +207,11 @@ class Broker:
             except KafkaException as error:
                 if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                     continue
-                raise self.failure(f"topic {name} could not be looked at", error) from error
+                raise self._remembered(f"topic {name} could not be looked at", error) from error
             # As Kafka's own tools print it: base64 for file names.
             number = str(said.topic_id).replace("+", "-").replace("/", "_")
             found[name] = Topic(name, number, tuple(sorted(p.id for p in said.partitions)))
+        self._answered()
         return found
 
     def bounds(
@@ -234,6 +269,7 @@ class Broker:
         self, asked: Mapping[tuple[str, int], Any]
     ) -> tuple[dict[tuple[str, int], int], dict[tuple[str, int], str]]:
         """Offsets, and which could not be read. Leaders that have just changed are asked for again."""
+        self._refuse()
         found: dict[tuple[str, int], int] = {}
         failed: dict[tuple[str, int], KafkaException] = {}
         for pause in _PAUSES_S:
@@ -256,6 +292,8 @@ class Broker:
         for (topic, partition), problem in failed.items():
             if not found or problem.args[0].code() not in _PASSING:
                 raise self.failure(f"offsets of {topic}/{partition} could not be read", problem) from problem
+        if found:
+            self._answered()
         return found, {place: one_line(problem.args[0].str(), self.options) for place, problem in failed.items()}
 
     def _wait(self, future: Future[Any]) -> Any:  # noqa: ANN401  (results of an untyped library)
