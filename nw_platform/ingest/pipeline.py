@@ -33,7 +33,7 @@ from nw_platform.lake.tables import Snapshot
 from nw_platform.parsing.contract import Format
 from nw_platform.record.envelope import logs_schema
 from nw_platform.record.spans import Receipt, Span
-from nw_platform.sources.contract import Budget, Plan, Problem, Source
+from nw_platform.sources.contract import Budget, Plan, Problem, Source, SpanReader
 
 _PARSERS = 2
 
@@ -96,6 +96,18 @@ class Pipeline:
         old = [lane for lanes in lanes_by_epoch(raw)[:-1] for lane in lanes] if self.index == 0 else []
         return [*old, self.lane]
 
+    def to_record(self, raw: Snapshot | None) -> list[str]:
+        """Lanes whose receipts this one brings into their table, should who committed them be gone.
+
+        The first lane does so for all: raw's history, where they are else, is cleaned up while other lanes go on.
+        """
+        every = [lane for lanes in lanes_by_epoch(raw) for lane in lanes]
+        return every if self.index == 0 else [self.lane]
+
+    def read(self, span: Span, make_framer: MakeFramer) -> SpanReader:
+        """Read a span of any lane again, by the source that knows what became of its partition."""
+        return self.sources[span.partition % len(self.sources)].read(span, make_framer)
+
     def stale(self) -> bool:
         """Whether the lane has moved, or has work left over, since this object last looked."""
         return self._last is None or self.pending()
@@ -111,13 +123,14 @@ class Pipeline:
         if lane != self.lane:
             self.lane, self._last = lane, None
         receipts = self.lake.receipts().snapshot()
+        for name in self.to_record(raw):
+            if receipts is None or receipts.transaction(receipts_app(self.stream, name)) < raw.transaction(name):
+                return True
         for name in self.to_finish(raw):
             at = raw.transaction(name)
             mine = name == self.lane
             if at == (self._last.sequence if mine and self._last else self._done.get(name)):
                 continue
-            if receipts is None or receipts.transaction(receipts_app(self.stream, name)) < at:
-                return True
             log = ReceiptLog(self.lake, receipts, self.stream, name)
             if self.unapplied(log):
                 return True
@@ -131,7 +144,7 @@ class Pipeline:
         """Whether the source has something to read. Writes nothing."""
         if self._last is None:
             self.source.restore([])
-        return bool(self.source.plan(now, budget).spans)
+        return self.source.plan(now, budget).is_news
 
     def resume(self, log: ReceiptLog) -> None:
         """The lane stands where `log` ends; everything before is in raw and logs."""
@@ -175,14 +188,14 @@ class Pipeline:
             RawWriter(raw_file(self.lake, self.stream, self.lane, sequence, planned)) as writer,
         ):
             spans, digest, problems = read_spans(
-                self.source, plan.spans, self.make_framer,
+                self.source.read, plan.spans, self.make_framer,
                 lane=self.lane, sequence=sequence, planned=planned, take=sink.take, write=writer.write,
             )  # fmt: skip
             parsed = sink.finish()
             written = writer.close()
         self.problems += problems
         reached(Step.RAW_WRITTEN)
-        if not spans:
+        if not spans and not plan.has_losses:
             self.failed |= {span_order(span) for span in plan.spans}
             self.lake.raw(self.stream).discard([written])
             return None

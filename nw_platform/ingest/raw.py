@@ -26,7 +26,7 @@ from nw_platform.record.digests import RecordsDigest
 from nw_platform.record.envelope import RAW_SCHEMA
 from nw_platform.record.hours import hour_of, partition_of
 from nw_platform.record.spans import FIRST_DIGEST, Receipt, Span
-from nw_platform.sources.contract import Problem, Source
+from nw_platform.sources.contract import Problem, Source, SpanReader
 
 _COMMITTED: Final = {
     "genesis": Step.GENESIS_COMMITTED,
@@ -73,7 +73,7 @@ class RawWriter:
 
 
 def read_spans(
-    source: Source,
+    read: Callable[[Span, MakeFramer], SpanReader],
     spans: tuple[Span, ...],
     make_framer: MakeFramer,
     *,
@@ -83,7 +83,7 @@ def read_spans(
     take: Callable[[Chunk], None],
     write: Callable[[pa.Table], None],
 ) -> tuple[tuple[Span, ...], str, list[Problem]]:
-    """Read spans in canonical order; every chunk goes to `write` (raw) and to `take` (parsing).
+    """Read spans in canonical order by a source's `read`; every chunk goes to `write` (raw) and to `take` (parsing).
 
     A span whose source fails while it is read is left out with a problem, if none of it was handed out yet; the
     others go on.
@@ -97,7 +97,7 @@ def read_spans(
     for span in sorted(spans, key=span_order):
         handed_out = False
         try:
-            reader = source.read(span, make_framer)
+            reader = read(span, make_framer)
             for batch in reader.batches:
                 if not batch.num_rows:
                     continue

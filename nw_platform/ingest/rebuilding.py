@@ -105,7 +105,8 @@ class Staged:
         """Lanes are applied in no order that receipts tell: of equal ids the copy that was kept stays."""
         if self.dropped is None:
             return "false"
-        same = " AND ".join(f"d.{name} = s.{name}" for name in ("source", "source_partition", "source_start"))
+        place = ("source", "source_partition", "source_start", "lane", "sequence")
+        same = " AND ".join(f"d.{name} = s.{name}" for name in place)
         return f"EXISTS (SELECT 1 FROM ({self.dropped(hour)}) AS d WHERE {same})"
 
 

@@ -49,11 +49,10 @@ def recover(pipeline: Pipeline, now: int) -> list[BatchReport]:
         raise CommitConflictError(f"stream {pipeline.stream}: another run has just changed the number of its lanes")
     pipeline.lane = lane
     pipeline.lake.logs(pipeline.stream).ensure(pipeline.logs_schema)  # a column retyped is refused before it is read
-    lanes = pipeline.to_finish(raw)
-    for name in lanes:
+    for name in pipeline.to_record(raw):
         append_receipts(pipeline.lake, missing_receipts(pipeline.lake, raw, pipeline.stream, name), now)
     reports: list[BatchReport] = []
-    for name in lanes:
+    for name in pipeline.to_finish(raw):
         reports += _finish(pipeline, pipeline.receipts(name), now)
     if hours_left := interrupted(pipeline):
         rebuild_hours(pipeline, hours_left, now, finish=True)

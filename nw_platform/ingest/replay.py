@@ -154,7 +154,7 @@ def _read(pipeline: Pipeline, batch: CurrentBatch) -> _Fresh:
     chunks: list[Chunk] = []
     some = tuple(span for span in batch.spans if span.end > span.start)  # the others only say what was damaged
     spans, digest, problems = read_spans(
-        pipeline.source, some, pipeline.make_framer,
+        pipeline.read, some, pipeline.make_framer,
         lane=batch.lane, sequence=batch.sequence, planned=batch.planned_time, take=chunks.append, write=lambda _: None,
     )  # fmt: skip
     if len(spans) < len(some):

@@ -39,6 +39,13 @@ class _Collector:
 
 def first_bytes(source: Source) -> bytes:
     """Up to 64 KiB from the start of the first file or partition that has any; empty if there is none yet."""
+    try:
+        return _first_bytes(source)
+    finally:
+        source.close()  # what it has begun to read ahead is for nobody
+
+
+def _first_bytes(source: Source) -> bytes:
     source.restore([])
     plan = source.plan(_LATE, Budget(bytes=_SAMPLE, records=_RECORDS, spans=20))
     for span in plan.spans:

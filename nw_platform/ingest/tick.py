@@ -177,12 +177,12 @@ class _Tick:
         if self.every_counts and not _due(self.session, pipeline, name, now):
             return False
         plan = pipeline.plan(now, self.session.budget)
-        batch = pipeline.take(plan, now) if plan.spans else None
+        batch = pipeline.take(plan, now) if plan.is_news else None
         if batch is not None:
             self._put(pipeline, batch, now)
         found = [StreamProblem(name, problem) for problem in pipeline.problems]
         self.report.problems += [problem for problem in found if problem not in self.report.problems]
-        if plan.more and batch is not None:
+        if batch is not None and (plan.more or _is_short(plan, batch)):
             return True
         if plan.spans and (batch is None or not self.every_counts):  # only reading shows what is broken or not certain
             plan = pipeline.plan(now, self.session.budget)
@@ -208,6 +208,14 @@ class _Tick:
         elif pipeline.last_planned is not None:
             now = self.clock()
             self.left[turn] = behind(pipeline.source.plan(now, self.session.budget), now)
+
+
+def _is_short(plan: Plan, batch: Taken) -> bool:
+    """Whether a source that counts its records handed out fewer than planned: they are larger than it thought."""
+    ends = {(span.source, span.partition, span.incarnation): span.end for span in batch.receipt.spans}
+    return plan.waiting is not None and any(
+        ends.get((span.source, span.partition, span.incarnation), span.start) < span.end for span in plan.spans
+    )
 
 
 def behind(plan: Plan, now: int) -> Lag:

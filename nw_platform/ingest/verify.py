@@ -19,6 +19,7 @@ import duckdb
 from nw_platform.errors import NeverwinterError
 from nw_platform.ingest.batches import CurrentBatch, current_batches
 from nw_platform.ingest.completeness import hour_balances
+from nw_platform.ingest.lanes import lanes_by_epoch
 from nw_platform.ingest.outcome import Progress, silent
 from nw_platform.ingest.positions import balance, strangers
 from nw_platform.ingest.rawrows import batch_rows
@@ -157,7 +158,8 @@ def _unfinished(
     lake: Lake, stream: str, receipts: Sequence[Receipt], waiting: Sequence[tuple[str, int]]
 ) -> Iterable[Finding]:
     raw, table = lake.raw(stream).snapshot(), lake.receipts().snapshot()
-    for lane in sorted({receipt.lane for receipt in receipts}):
+    lanes = {lane for of_epoch in lanes_by_epoch(raw) for lane in of_epoch}
+    for lane in sorted({receipt.lane for receipt in receipts} | lanes):
         committed = raw.transaction(lane) if raw else -1
         known = table.transaction(receipts_app(stream, lane)) if table else -1
         if committed > known:

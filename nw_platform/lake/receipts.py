@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from nw_platform.errors import CommitConflictError
+from nw_platform.errors import CommitConflictError, LakeError
 from nw_platform.lake.store import RECEIPTS_SCHEMA, Lake
 from nw_platform.lake.tables import RECEIPT_KEY, LakeFile, Snapshot, file_name
 from nw_platform.record.hours import to_datetime, to_us
@@ -95,7 +95,8 @@ class ReceiptLog(Sequence[Receipt]):
             f for f in files if "lane" not in f.statistics or f.statistics["lane"][0] <= lane <= f.statistics["lane"][1]
         ]
         self._files = sorted(mine, key=_last_sequence)
-        self._length = _last_sequence(self._files[-1]) + 1 if self._files else 0
+        # Not by the files: a compacted one has the receipts of several lanes.
+        self._length = snapshot.transaction(receipts_app(stream, lane)) + 1 if snapshot else 0
 
     def __len__(self) -> int:
         return self._length
@@ -134,8 +135,12 @@ def read_receipt_files(
     found: list[Receipt] = []
     columns = None if spans else [name for name in RECEIPTS_SCHEMA.names if name != "spans"]
     for file in files:
-        with lake.files.open_input_file(f"receipts/{file.path}") as handle:
-            rows = pq.ParquetFile(handle).read(columns=columns)
+        try:
+            with lake.files.open_input_file(f"receipts/{file.path}") as handle:
+                rows = pq.ParquetFile(handle).read(columns=columns)
+        except (OSError, pa.ArrowException) as error:
+            told = " ".join(str(error).split())[:200]
+            raise LakeError(f"receipts of stream {stream} cannot be read ({file.path}): {told}") from error
         # Decoding is what costs: a day's file may hold the spans of 100,000 files.
         found.extend(from_rows(rows if wanted is None else rows.filter(wanted), stream))
     return found

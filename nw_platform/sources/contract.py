@@ -61,6 +61,16 @@ class Plan:
     # Microseconds since the epoch: when the source's own retention deletes the first of them; None: never, or unknown.
     expires_at: int | None = None
 
+    @property
+    def is_news(self) -> bool:
+        """Whether there is something for a receipt: records, or a loss that it has to say."""
+        return bool(self.spans) or self.has_losses
+
+    @property
+    def has_losses(self) -> bool:
+        """Whether records of a partition are gone: once a receipt says so, positions go on behind them."""
+        return any(problem.kind == "lost" and problem.partition is not None for problem in self.problems)
+
 
 @dataclass(slots=True)
 class SpanReader:

@@ -113,6 +113,7 @@ class MemorySource:
         self._topic = topic
         self._lane, self._lanes = lane
         self._positions: dict[str, dict[str, int]] = {}
+        self._lost: dict[str, dict[str, int]] = {}  # as positions: where the last plan goes on behind a loss
 
     def genesis(self, now: int, before: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
         """The first offsets that are still there, or those that the lanes before were at."""
@@ -134,11 +135,13 @@ class MemorySource:
         """See Source."""
         if receipt.kind in ("genesis", "batch"):
             self._positions = {topic: dict(offsets) for topic, offsets in receipt.positions.items()}
+            self._lost = {}
 
     def plan(self, now: int, budget: Budget) -> Plan:
         """See Source."""
         del now
         incarnation, partitions = self._mine()
+        self._lost = {}
         known = self._positions.get(incarnation, {})
         spans: list[Span] = []
         problems: list[Problem] = []
@@ -151,6 +154,7 @@ class MemorySource:
             if wanted < partition.first:
                 reason = f"{self._topic}/{number}: offsets {wanted} to {start} were deleted before they were read"
                 problems.append(Problem("lost", self._topic, wanted, f"{reason}; keep them longer", number, start))
+                self._lost.setdefault(incarnation, {})[str(number)] = start
             end = start
             while end < partition.end and records > 0 and size > 0:
                 size -= partition.records[end - partition.first].size
@@ -184,6 +188,8 @@ class MemorySource:
     def positions(self, spans: Sequence[Span] = ()) -> dict[str, Any]:
         """See Source."""
         positions = {topic: dict(offsets) for topic, offsets in self._positions.items()}
+        for topic, offsets in self._lost.items():
+            positions.setdefault(topic, {}).update(offsets)
         for span in spans:
             positions.setdefault(span.incarnation.partition(".")[0], {})[str(span.partition)] = span.end
         return positions

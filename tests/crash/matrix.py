@@ -269,6 +269,8 @@ def main() -> int:
         matrix.run(args.kills, args.records, outages(*restarts))
         matrix.check()
         killed = sum(matrix.kills.values())
+        missing = {f"{action} {step}" for action, step in PLACES} - {place for place, n in matrix.kills.items() if n}
+        assert not missing, missing
     matrix.say(f"{killed} kills, {matrix.traffic.records:,} records: none lost, none repeated")
     return 0
 

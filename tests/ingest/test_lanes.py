@@ -383,3 +383,66 @@ def test_the_eleventh_epoch_comes_after_the_third(world):
     with world.session(lanes=2) as session:
         assert len(world.lanes(session)) == 12
         check(session, 12)
+
+
+def test_a_quiet_lane_starts_again_when_compaction_has_merged_the_receipts_of_a_day(world):
+    with world.session(lanes=2) as session:
+        world.put(1, wire(world.now))
+        for _ in range(5):
+            world.put(0, wire(world.now))
+            world.ingest(session)
+        compact(session, world.now + 48 * HOUR)
+    with world.session(lanes=2) as session:
+        world.put(1, wire(world.now))
+        assert [b.lane for b in world.ingest(session).batches] == ["0.1"]
+        check(session, 7)
+
+
+def test_a_receipt_that_another_lane_could_not_file_any_more_is_filed_by_the_first_lane(world, crash_at):
+    world.put(1, wire(world.now))
+    with world.session(lanes=2) as session:
+        world.ingest(session)
+        world.put(1, wire(world.now))
+        crash_at("raw_committed:1")
+        with pytest.raises(Crash):
+            world.ingest(session, lane=1)
+    crash_at(None)
+    with world.session(lanes=2) as session:
+        assert any(f.what == "unfinished" for f in verify(session).findings)
+        assert has_news(session, world.now, lane=0) == ["app"]
+        world.ingest(session, lane=0)
+        receipts = [(r.lane, r.sequence) for r in load_receipts(session.lake, "app")]
+        assert receipts == [("0.0", 0), ("0.1", 0), ("0.1", 1), ("0.1", 2)]
+        world.ingest(session, lane=1)
+        check(session, 2)
+
+
+def test_a_loss_is_in_a_receipt_also_when_nothing_comes_after_it(world):
+    world.put(0, *[wire(world.now, n=n) for n in range(5)])
+    with world.session(lanes=2) as session:
+        world.ingest(session)
+        world.put(0, *[wire(world.now, n=n) for n in range(5)])
+        world.log.trim("t", 0, 10)
+        assert has_news(session, world.now) == ["app"]
+        report = world.ingest(session)
+        assert [(b.records, b.problems) for b in report.batches] == [(0, 1)]
+        assert has_news(session, world.now) == []
+        last = load_receipts(session.lake, "app")[2]
+        assert [(p["kind"], p["position"], p["end"]) for p in last.detail["problems"]] == [("lost", 5, 10)]
+        world.put(0, wire(world.now))
+        world.ingest(session)
+        assert [f.what for f in verify(session).findings] == ["lost"]
+        assert len(world.rows(session)) == 6
+
+
+def test_spans_that_a_source_ends_early_are_read_on_in_the_same_run(world, monkeypatch):
+    world.put(0, *[wire(world.now, n=n) for n in range(50)])
+    with world.session() as session:
+        source = session.pipeline("app").source
+        read = source.read
+
+        def short(span, make_framer):
+            return read(replace(span, end=min(span.end, span.start + 10)), make_framer)
+
+        monkeypatch.setattr(source, "read", short)
+        assert [b.records for b in world.ingest(session).batches] == [10] * 5
