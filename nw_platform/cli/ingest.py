@@ -6,7 +6,7 @@ import argparse
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -76,11 +76,12 @@ def _say(report: TickReport, names: Sequence[str], out: Output, *, quiet: bool) 
                 {"streams": rows, "problems": found, "failures": report.failures, "lost_races": report.lost_races}
             )
     elif busy or not quiet:
-        out.result("\n".join(_line(row) for row in (busy if quiet else rows)))
+        out.result("\n".join(_line(row, report.failures) for row in (busy if quiet else rows)))
     for met in report.problems:
         problem = met.problem
         named = problem.reason.startswith(problem.source)
-        where = "" if named else f"{problem.source} at byte {problem.position}: "
+        place = f"{problem.source} at byte {problem.position}" if problem.position else problem.source
+        where = "" if named or problem.partition is not None else f"{place}: "
         out.note(f"{met.stream}: {problem.kind}: {where}{problem.reason}")
     for stream, reason in report.failures.items():
         out.note(f"{stream}: failed: {reason}")
@@ -97,9 +98,9 @@ def _sum(name: str, batches: Sequence[BatchReport]) -> dict[str, Any]:
     return {"stream": name, "batches": len(batches), **counts, "event_hours": hours, "seconds": seconds}
 
 
-def _line(row: dict[str, Any]) -> str:
+def _line(row: dict[str, Any], failures: Mapping[str, str]) -> str:
     if not row["batches"]:
-        return f"{row['stream']}: nothing new"
+        return f"{row['stream']}: {'failed' if row['stream'] in failures else 'nothing new'}"
     hours = row["event_hours"]
     span = f" ({hours[0]} to {hours[-1]})" if len(hours) > 1 else f" ({hours[0]})" if hours else ""
     counts = ", ".join(_count(row[key], key) for key in ("records", "rejects", "duplicates"))

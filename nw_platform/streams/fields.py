@@ -82,6 +82,8 @@ def _topics(value: object) -> object:
     topics = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else ()
     if not topics or not all(isinstance(t, str) and t for t in topics):
         raise refusal("a topic, a list of topics, or a ^regular expression")
+    if len(set(topics)) < len(topics):
+        raise refusal("each topic once")
     for topic in topics:
         if topic.startswith("^"):
             _regex(topic)
