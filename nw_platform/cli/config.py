@@ -36,7 +36,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
         files = f"{probe.files:,} {probe.unit}{'' if probe.files == 1 else 's'}"
         if probe.records is not None:
             files += f" with {probe.records:,} offsets"
-        found = f"{files}, format {named}" if probe.files else "could not be read" if probe.problems else "nothing there yet"
+        nothing = "could not be read" if probe.problems else "nothing there yet"
+        found = f"{files}, format {named}" if probe.files else nothing
         return f"{probe.stream}: {found}: {probe.where}"
 
     with out.progress(None, "trying the sources"):
