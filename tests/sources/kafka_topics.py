@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+import confluent_kafka
 from confluent_kafka import KafkaException, Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic, OffsetSpec
 
@@ -78,6 +81,24 @@ class TopicOf:
             )
         assert self.at.producer.flush(DEADLINE_S) == 0
         assert not failures
+
+    def append_named(self, value: bytes, name: bytes) -> None:
+        """One record with a header of any name: Python's producer takes none that is not UTF-8, the library does."""
+        library = ctypes.CDLL(str(next(Path(confluent_kafka.__file__).parents[1].glob("*kafka.libs/librdkafka*"))))
+        for made in (library.rd_kafka_conf_new, library.rd_kafka_new):
+            made.restype = ctypes.c_void_p
+        conf = ctypes.c_void_p(library.rd_kafka_conf_new())
+        said = ctypes.create_string_buffer(512)
+        size = ctypes.c_size_t(len(said))
+        assert library.rd_kafka_conf_set(conf, b"bootstrap.servers", self.at.bootstrap.encode(), said, size) == 0
+        producer = ctypes.c_void_p(library.rd_kafka_new(0, conf, said, size))
+        topic, partition, content, flags, header = 1, 3, 4, 7, 9  # rd_kafka_vtype_t
+        assert not library.rd_kafka_producev(
+            producer, topic, self.name.encode(), partition, ctypes.c_int32(0), flags, ctypes.c_int(2),
+            content, value, ctypes.c_size_t(len(value)), header, name, b"1", ctypes.c_ssize_t(1), 0,
+        )  # fmt: skip
+        assert library.rd_kafka_flush(producer, int(DEADLINE_S * 1000)) == 0
+        library.rd_kafka_destroy(producer)
 
     def in_transaction(self, values: Sequence[bytes], *, commit: bool, partition: int = 0) -> None:
         producer = self.transactional()

@@ -24,6 +24,8 @@ class Delivered:
         self.options: dict[str, object] = {}
         self.assigned: list[list] = []
         self.committed: dict[tuple[str, int], int] = {}
+        self.is_committing = False
+        self.is_closed = False
 
     def assign(self, places: list) -> None:
         self.assigned.append(places)
@@ -37,10 +39,17 @@ class Delivered:
 
     def commit(self, offsets: list, *, asynchronous: bool) -> None:
         assert asynchronous
+        assert not self.is_committing, "one request at a time: two may overtake each other"
+        self.is_committing = True
         self.committed |= {(each.topic, each.partition): each.offset for each in offsets}
 
+    def poll(self, seconds: float) -> None:
+        del seconds
+        self.is_committing = False
+        self.options["on_commit"](None, [])  # type: ignore[operator]
+
     def close(self) -> None:
-        pass
+        self.is_closed = True
 
 
 @pytest.fixture
@@ -151,3 +160,14 @@ def test_many_readers_share_what_may_be_held(consumer):
     assert consumer.options["queued.max.messages.kbytes"] <= (reading.AHEAD_BYTES // 30) >> 10
     for each in many:
         each.close()
+
+
+def test_group_offsets_are_sent_one_after_the_other_and_the_last_ones_at_the_end(consumer, ahead):
+    ahead.align(starts(("a", 0)))
+    ahead.commit({("a", 0): 1, ("a", 1): 5})
+    until(lambda: consumer.committed, "they are sent")
+    ahead.commit({("a", 0): 2})
+    ahead.commit({("a", 0): 3})
+    ahead.close()
+    assert consumer.is_closed
+    assert consumer.committed == {("a", 0): 3, ("a", 1): 5}

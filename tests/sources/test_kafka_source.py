@@ -554,3 +554,21 @@ def test_pieces_follow_each_other_without_a_gap_under_load(topics, lane_of):
         starts = [record.start for record in lane.records if record.partition == partition]
         assert starts == list(range(100_000))
     assert all(a.end == b.start for a, b in itertools.pairwise(s for s in lane.spans if s.partition == 0))
+
+
+def test_header_names_that_are_not_text_cost_their_headers_only(topics, lane_of):
+    topic = topics.make()
+    topic.append([b"1"], headers=[("a", b"1")])
+    topic.append_named(b"2", b"\xff\xfe")
+    topic.append([b"3"], headers=[("c", b"3")])
+    lane = lane_of(topic.name)
+    (span,) = lane.source.plan(NOW, Budget()).spans
+    reader = lane.source.read(span, None)
+    rows = [row for batch in reader.batches for row in batch.to_pylist()]
+    assert [(row["value"], row["headers"]) for row in rows] == [
+        (b"1", [("a", b"1")]),
+        (b"2", None),
+        (b"3", [("c", b"3")]),
+    ]
+    assert [(p.kind, p.partition) for p in reader.problems] == [("damaged", 0)]
+    assert "1 records have headers with names that are not UTF-8" in reader.problems[0].reason

@@ -42,6 +42,7 @@ class Run:
     keys: list[bytes | None] | None  # None: no record has one
     headers: list[list[tuple[str, bytes]] | None] | None
     bytes: int
+    garbled: int = 0  # records whose headers cannot be told, and are left out
 
     @property
     def held(self) -> int:
@@ -72,8 +73,8 @@ class Run:
             keys = None
         elif keys is not None:
             size += sum(len(key) for key in keys if key is not None)
-        headers = list(map(Message.headers, messages)) if any(map(Message.headers, messages)) else None
-        return cls(values, lengths, offsets, times, keys, headers, size)
+        headers, garbled = _told(messages)
+        return cls(values, lengths, offsets, times, keys, headers if any(headers) else None, size, garbled)
 
     def since(self, offset: int) -> Run | None:
         """The records from `offset` on; None: there is none."""
@@ -85,7 +86,8 @@ class Run:
         keys = None if self.keys is None else self.keys[at:]
         headers = None if self.headers is None else self.headers[at:]
         size = int(self.lengths[at:].sum()) + sum(len(key) for key in keys or () if key is not None)
-        return Run(self.values[at:], self.lengths[at:], self.offsets[at:], self.times[at:], keys, headers, size)
+        lengths, offsets, times = self.lengths[at:], self.offsets[at:], self.times[at:]
+        return Run(self.values[at:], lengths, offsets, times, keys, headers, size, self.garbled)
 
 
 @dataclass(slots=True)
@@ -97,6 +99,7 @@ class Piece:
     bytes: int  # of values and keys
     fetched: float  # when the last of them came: seconds of the monotonic clock
     held: int = 0  # of memory, about
+    garbled: int = 0  # records whose headers cannot be told, and are left out
 
     def until(self, end: int) -> tuple[Piece | None, Piece | None]:
         """The records before offset `end`, and the others."""
@@ -109,7 +112,7 @@ class Piece:
         size = _content(head)
         held = self.held * at // len(self.offsets)
         rest = Piece(self.batch.slice(at), self.offsets[at:], self.bytes - size, self.fetched, self.held - held)
-        return Piece(head, self.offsets[:at], size, self.fetched, held), rest
+        return Piece(head, self.offsets[:at], size, self.fetched, held, self.garbled), rest
 
 
 @dataclass(slots=True)
@@ -148,7 +151,8 @@ def sealed(runs: Sequence[Run], fetched: float = 0.0) -> Piece:
         ],
         schema=SCHEMA,
     )
-    return Piece(batch, offsets, sum(run.bytes for run in runs), fetched, sum(run.held for run in runs))
+    size, held = sum(run.bytes for run in runs), sum(run.held for run in runs)
+    return Piece(batch, offsets, size, fetched, held, sum(run.garbled for run in runs))
 
 
 def _values(runs: Sequence[Run]) -> pa.Array:
@@ -178,6 +182,23 @@ def _headers(runs: Sequence[Run], count: int) -> pa.Array:
     for run in runs:
         headers.extend([None] * len(run.values) if run.headers is None else run.headers)
     return pa.array(headers, _HEADERS)
+
+
+def _told(messages: Sequence[Any]) -> tuple[list[list[tuple[str, bytes]] | None], int]:
+    """Headers, and how many records have some that cannot be told.
+
+    The client fails at names that are not UTF-8, and has spoilt such headers then: they must not be asked for again.
+    """
+    found: list[list[tuple[str, bytes]] | None] = []
+    garbled = 0
+    left = iter(messages)
+    while len(found) < len(messages):
+        try:
+            found.extend(map(Message.headers, left))
+        except (SystemError, UnicodeError):
+            found.append(None)
+            garbled += 1
+    return found, garbled
 
 
 def _held(size: int, count: int) -> int:

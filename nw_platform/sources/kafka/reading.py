@@ -36,6 +36,7 @@ _HURRY_S: Final = 0.01  # the same, while somebody waits for them
 _MESSAGES: Final = 2000  # in one call
 _CALL_BYTES: Final = 4 << 20  # about, in one call
 _CLOSE_S: Final = 5.0
+_ARRIVE_S: Final = 2.0  # so long the group's offsets that are on their way are waited for before the last ones are sent
 _OBJECTS: Final = 50_000  # new ones between two searches for garbage
 
 _READERS: Final[weakref.WeakSet[Reading]] = weakref.WeakSet()  # those of this process that read ahead
@@ -75,6 +76,7 @@ class Reading:
         self._generation = 0  # grows with every assignment: what was consumed under an older one is dropped
         self._average = float(_CALL_BYTES // 100)  # bytes of a message
         self._committing: dict[Place, int] = {}  # offsets of the group that are to be sent
+        self._is_committing = False  # some are on their way: one request at a time, since two may overtake each other
         self._stop = False
         self._heard_at = 0.0  # when anything came last: seconds of the monotonic clock
         self._gave_up_at = 0.0  # the same: when one was waited for in vain while nothing came at all; 0: not yet
@@ -218,7 +220,7 @@ class Reading:
             _READERS.add(self)
             suggested = {**_SUGGESTED, "queued.max.messages.kbytes": min(_QUEUE_BYTES, self._limit()) >> 10}
             tuned = {**{k: v for k, v in suggested.items() if k not in self._broker.options}, **_TUNED}
-            self._consumer = self._broker.construct(Consumer, {**tuned, "on_commit": _committed})
+            self._consumer = self._broker.construct(Consumer, {**tuned, "on_commit": self._committed})
             self._thread = threading.Thread(target=self._run, args=(self._consumer,), name="kafka-reading", daemon=True)
             self._thread.start()
             _collect_less()
@@ -249,22 +251,33 @@ class Reading:
                 self._broken = error if isinstance(error, NeverwinterError) else self._broker.failure("reading", error)
                 self._changed.notify_all()
         finally:
-            self._tell(consumer)
             try:
+                end = time.monotonic() + _ARRIVE_S
+                while self._is_committing and time.monotonic() < end:
+                    consumer.poll(_HURRY_S)
+                self._tell(consumer)
                 consumer.close()  # waits for the group's offsets to arrive
             except (KafkaException, RuntimeError) as error:
                 _LOG.debug("kafka %s: %s", self._broker.address, error)
 
     def _tell(self, consumer: Any) -> None:  # noqa: ANN401  (a client of an untyped library)
         """Send the group's offsets. They are for others to look at: a failure is worth a word only."""
+        if self._is_committing:
+            return
         with self._changed:
             offsets, self._committing = self._committing, {}
         places = [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
         try:
             if places:
                 consumer.commit(offsets=places, asynchronous=True)
+                self._is_committing = True
         except (KafkaException, RuntimeError) as error:
             _LOG.debug("kafka %s: group offsets were not committed: %s", self._broker.address, error)
+
+    def _committed(self, error: object, _offsets: object) -> None:
+        self._is_committing = False
+        if error is not None:
+            _LOG.debug("group offsets were not committed: %s", error)
 
     def _limit(self) -> int:
         """How much may be read ahead now."""
@@ -279,7 +292,7 @@ class Reading:
                 wanted = self._asked[0] if self._asked is not None else None
                 hungry = wanted is not None and not self._partitions[wanted].pieces
                 limit = self._limit()
-                if self._held < limit or hungry or self._committing:
+                if self._held < limit or hungry or (self._committing and not self._is_committing):
                     break
                 self._changed.wait(1.0)
             if self._stop:
@@ -366,8 +379,3 @@ def _collect_less() -> None:
     first, *others = gc.get_threshold()
     if 0 < first < _OBJECTS:
         gc.set_threshold(_OBJECTS, *others)
-
-
-def _committed(error: object, _offsets: object) -> None:
-    if error is not None:
-        _LOG.debug("group offsets were not committed: %s", error)

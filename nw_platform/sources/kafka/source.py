@@ -217,13 +217,14 @@ class KafkaSource:
 
     def _planned(self, reader: SpanReader, reading: Reading) -> Iterator[pa.RecordBatch]:
         span, end = reader.span, reader.span.start
-        records = size = 0
+        records = size = garbled = 0
         fetched = 0.0
         is_early = self._room <= 0
         try:
             for piece in () if is_early else reading.take((span.source, span.partition), span.end):
                 records, size, fetched = records + len(piece.offsets), size + piece.bytes, max(fetched, piece.fetched)
                 end = int(piece.offsets[-1]) + 1
+                garbled += piece.garbled
                 self._room -= piece.bytes
                 yield piece.batch
                 is_early = self._room <= 0
@@ -235,6 +236,9 @@ class KafkaSource:
             # What was handed out is kept: one partition that cannot be read on does not stop the others.
             is_early = True
             reader.problems.append(Problem("unreadable", span.source, end, str(error), partition=span.partition))
+        if garbled:
+            reason = f"{_range(span)}: {garbled} records have headers with names that are not UTF-8: left out; {_NAMES}"
+            reader.problems.append(Problem("damaged", span.source, span.start, reason, partition=span.partition))
         self._same_topic(span, fetched)
         reader.span = replace(span, end=end if is_early else span.end, records=records, bytes=size)
 
@@ -299,6 +303,9 @@ class KafkaSource:
             self._keeps_at = time.monotonic()
         ends = [at + self._keeps[place[0]] for place, at in oldest.items() if place[0] in self._keeps]
         return min(ends, default=None)
+
+
+_NAMES: Final = "keys and values are kept; correct who writes them"
 
 
 def _checked(topics: Sequence[str]) -> tuple[str, ...]:
