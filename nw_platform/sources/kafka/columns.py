@@ -43,11 +43,12 @@ class Run:
     headers: list[list[tuple[str, bytes]] | None] | None
     bytes: int
     garbled: int = 0  # records whose headers cannot be told, and are left out
+    headers_held: int = 0  # bytes of memory that the headers take, about
 
     @property
     def held(self) -> int:
         """Bytes of memory, about."""
-        return _held(self.bytes, len(self.offsets)) + _weight(self.headers)
+        return self.bytes + _RECORD_BYTES * len(self.offsets) + self.headers_held
 
     @classmethod
     def of(cls, messages: Sequence[Any], times: Integers) -> Run:
@@ -73,8 +74,9 @@ class Run:
             keys = None
         elif keys is not None:
             size += sum(len(key) for key in keys if key is not None)
-        headers, garbled = _told(messages)
-        return cls(values, lengths, offsets, times, keys, headers if any(headers) else None, size, garbled)
+        told, garbled = _told(messages)
+        headers = told if any(told) else None
+        return cls(values, lengths, offsets, times, keys, headers, size, garbled, _weight(headers))
 
     def since(self, offset: int) -> Run | None:
         """The records from `offset` on; None: there is none."""
@@ -87,7 +89,7 @@ class Run:
         headers = None if self.headers is None else self.headers[at:]
         size = int(self.lengths[at:].sum()) + sum(len(key) for key in keys or () if key is not None)
         lengths, offsets, times = self.lengths[at:], self.offsets[at:], self.times[at:]
-        return Run(self.values[at:], lengths, offsets, times, keys, headers, size, self.garbled)
+        return Run(self.values[at:], lengths, offsets, times, keys, headers, size, self.garbled, _weight(headers))
 
 
 @dataclass(slots=True)
@@ -199,10 +201,6 @@ def _told(messages: Sequence[Any]) -> tuple[list[list[tuple[str, bytes]] | None]
             found.append(None)
             garbled += 1
     return found, garbled
-
-
-def _held(size: int, count: int) -> int:
-    return size + _RECORD_BYTES * count
 
 
 def _weight(headers: Sequence[list[tuple[str, bytes]] | None] | None) -> int:
