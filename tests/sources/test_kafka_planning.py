@@ -90,7 +90,8 @@ def test_a_topic_that_is_newly_configured_begins_where_it_begins():
 def test_what_was_seen_of_a_deleted_topic_is_lost_once():
     before = at("A", next={"0": 5, "1": 3}, end={"0": 9})
     layout = laid(view({0: (0, 2)}, "B"), before)
-    assert losses(layout) == [(0, 5, 9)]
+    assert losses(layout) == [(0, 5, 9), (1, 3, None)]  # of partition 1 nobody knows
+    assert "whether more was written" in layout.problems[1].reason
     assert "id A" in layout.problems[0].reason
     assert "id B" in layout.problems[0].reason
     assert [span.incarnation for span in layout.spans] == ["B.0"]

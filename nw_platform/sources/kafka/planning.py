@@ -143,9 +143,25 @@ def _missing(view: View, positions: Positions, asked: Sequence[str], lane: tuple
                     f"anew (id {topic.id}) is read from its beginning; keep topics until they are read"
                 )
                 layout.problems.append(Problem("lost", name, at, reason, partition=partition, end=end))
+            _replaced(name, topic_id, topic.id, positions, unread, layout)
             layout.after.forget(name, topic_id)
         if topic is None and name in named and lane[0] == 0:
             layout.problems.append(Problem("unreadable", name, 0, f"topic {name} does not exist; {_CREATE}"))
+
+
+def _replaced(
+    name: str, old: str, new: str, positions: Positions, unread: Mapping[int, tuple[int, int]], layout: Layout
+) -> None:
+    """Say that a topic of which everything seen was read was made again: more may have been written to it."""
+    read = {number: at for number, at in positions.of(name, old).next().items() if number not in unread and at}
+    if read:
+        to = ", ".join(f"{number} to {at}" for number, at in sorted(read.items()))
+        reason = (
+            f"topic {name} (id {old}) was deleted and made again (id {new}); its partitions were read: {to}; whether "
+            "more was written to them after that is not known; the new one is read from its beginning"
+        )
+        first = min(read)
+        layout.problems.append(Problem("lost", name, read[first], reason, partition=first))
 
 
 _CREATE: Final = "create it, or take it out of `topic`"
