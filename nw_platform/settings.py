@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError
 from nw_platform.errors import ConfigError
 from nw_platform.record.hours import to_datetime
 from nw_platform.record.rules import EventTime
+from nw_platform.sources.kafka_options import REFUSED
 from nw_platform.streams import document, problems
 from nw_platform.streams.channels import Alerts
 from nw_platform.streams.declaration import StreamDecl
@@ -179,6 +180,12 @@ def _reference_problems(file: ConfigFile, base: str) -> list[ConfigProblem]:
     for name, stream in file.streams.items():
         found += [
             ConfigProblem(("streams", name, *p.path), p.text) for p in _stream_problems(stream, file.sources, base)
+        ]
+    for name, source in file.sources.items():
+        found += [
+            ConfigProblem(("sources", name, "options", option), f"cannot be set ({REFUSED[option]}): take it out")
+            for option in source.options
+            if source.kind == "kafka" and option in REFUSED
         ]
     for number, route in enumerate(file.alerts.routes):
         for place, channel in enumerate(route.to):

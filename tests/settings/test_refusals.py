@@ -84,6 +84,14 @@ WHOLE = {
             " file:PATH or vault:PATH#KEY; did you mean 'vault:'?"
         ),
     ),
+    "an option of Kafka's client that is not to be set": (
+        (
+            "sources:\n  k:\n    kind: kafka\n    bootstrap: b:9092\n    options:\n"
+            "      isolation.level: read_uncommitted\n"
+            "streams: {s: {source: k, topic: t}}"
+        ),
+        "nw.yaml:6: sources.k.options.isolation.level: cannot be set (only committed records are read): take it out",
+    ),
     "an expectation of an unknown kind": (
         stream("expect: [{kind: volum, min_lines: 1}]"),
         (

@@ -20,6 +20,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, ResourceType
 
 from nw_platform.errors import ConfigError, SourceError
+from nw_platform.sources.kafka_options import REFUSED
 
 __all__ = ["CALL_S", "Broker", "Topic", "client_options", "one_line"]
 
@@ -43,25 +44,6 @@ _SILENT: Final[
     dict[int, tuple[float, str]]
 ] = {}  # brokers of this process: when they did not answer, and what was said
 
-# What the client must be for records to be read exactly once, and why nobody else may set it.
-_OURS: Final[Mapping[str, str]] = {
-    "bootstrap.servers": "`bootstrap` of the source says it",
-    "metadata.broker.list": "`bootstrap` of the source says it",
-    "enable.auto.commit": "positions are kept in receipts; group offsets follow them",
-    "enable.auto.offset.store": "positions are kept in receipts; group offsets follow them",
-    "auto.commit.interval.ms": "positions are kept in receipts; group offsets follow them",
-    "auto.offset.reset": "a position that is gone is reported, never jumped over",
-    "isolation.level": "only committed records are read",
-    "enable.partition.eof": "it tells where a partition ends",
-    "group.instance.id": "partitions are assigned, no group is joined",
-    "group.protocol": "partitions are assigned, no group is joined",
-    "allow.auto.create.topics": "looking for a topic must not make it",
-    "logger": "the client's log is the platform's",
-    "error_cb": "errors are reported by the platform",
-    "stats_cb": "errors are reported by the platform",
-    "on_commit": "errors are reported by the platform",
-    "plugin.library.paths": "a plugin can change what is read",
-}
 _SECRET: Final = re.compile(r"password|secret|token|jaas|\.pem$|\.key$|credential", re.IGNORECASE)
 _DEFAULTS: Final[Mapping[str, Any]] = {
     "client.id": "neverwinter",
@@ -90,8 +72,8 @@ def client_options(bootstrap: str, options: Mapping[str, Any]) -> dict[str, Any]
     """
     given: dict[str, Any] = {}
     for name, value in options.items():
-        if name in _OURS:
-            raise ConfigError(f"options.{name} of a kafka source cannot be set ({_OURS[name]}): take it out")
+        if name in REFUSED:
+            raise ConfigError(f"options.{name} of a kafka source cannot be set ({REFUSED[name]}): take it out")
         if value is None:
             continue
         if not isinstance(value, str | int | float):
