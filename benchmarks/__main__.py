@@ -79,6 +79,7 @@ def main() -> int:
         "--per-second", type=int, help=f"records of a delta (default {FULL.per_second}; uuids: a quarter)"
     )
     parser.add_argument("--records", type=int, help=f"in Kafka (default {FULL.records}; backlog: {FULL.backlog})")
+    parser.add_argument("--minutes", type=float, help=f"of steady records (default {FULL.steady_minutes:g})")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that everything runs, proves no figure")
     args = parser.parse_args()
     if unknown := [name for name in args.names if name not in NAMES]:
@@ -89,6 +90,7 @@ def main() -> int:
         scale = replace(scale, per_second=args.per_second, uuids_per_second=max(1, args.per_second // 4))
     if args.records:
         scale = replace(scale, records=args.records, backlog=args.records)
+    scale = replace(scale, steady_minutes=args.minutes or scale.steady_minutes)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the temporary folder goes then too
     found: list[Figure] = []
     for name in args.names or NAMES:

@@ -75,7 +75,7 @@ def report_queries(times: Times) -> dict[str, str]:
                    round(share_pct, 1) AS share_pct, minutes_present AS minutes, status
             FROM log_type_report
             WHERE grain = 'day' AND period IN ('{APACHE_DAY}', '{BROKER_DAY}', '{day}') AND lines > 0
-            ORDER BY period, stream, lines DESC""",
+            ORDER BY period, stream, lines DESC, log_type""",
         "key_coverage": f"""
             SELECT period, log_type, key, records, present, nulls, round(coverage_pct, 2) AS coverage_pct, status
             FROM key_coverage
