@@ -10,6 +10,7 @@ the same the old file stays as it is (P3). Remote storage does the like when a s
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,6 +29,9 @@ from nw_platform.record.hours import period_directory
 Result = TypeVar("Result")
 
 _READS: Final = 20  # of a file that is replaced while it is read
+_IN_RECOVERY: Final = "RecoveryInProgress"
+_RECOVERIES: Final = 15  # waits
+_RECOVERY_S: Final = 1.0
 _AT_ONCE: Final = 8  # remote files written at a time: each waits for its server, mostly
 
 
@@ -154,8 +158,17 @@ class _Remote:
 
     def replace(self, path: str, data: bytes) -> None:
         def write() -> None:
-            with self._files.open_output_stream(self._full(path)) as file:
-                file.write(data)
+            for left in range(_RECOVERIES, -1, -1):
+                try:
+                    with self._files.open_output_stream(self._full(path)) as file:
+                        file.write(data)
+                except OSError as error:
+                    # HDFS takes a killed writer's temporary file, which has the same name, away from it: some seconds.
+                    if not left or _IN_RECOVERY not in str(error):
+                        raise
+                    time.sleep(_RECOVERY_S)
+                else:
+                    return
 
         self._stored(write)
 

@@ -173,7 +173,7 @@ class Matrix:
         self._count()
         self.nw("compact")
         self.nw("rebuild", "app", *RANGE)
-        self.nw("build")
+        self.nw("build", patient=True)  # HDFS may still be taking a killed writer's file away from it
         self.nw("verify")
         self._count()
         (lines,) = self.sql("SELECT sum(lines) AS n FROM summary_report WHERE grain = 'hour'")
