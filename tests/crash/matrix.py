@@ -107,6 +107,7 @@ class Matrix:
         self.traffic = Traffic(bootstrap, self.chance)
         self.kills: Counter[str] = Counter()
         self.lanes = 1
+        self.places = PLACES
         admin = AdminClient({"bootstrap.servers": bootstrap})
         admin.create_topics([NewTopic(TOPIC, PARTITIONS, 1)])[TOPIC].result(60)
 
@@ -130,7 +131,7 @@ class Matrix:
         self.traffic.send(max(0, records - self.traffic.records))
 
     def _places(self, kills: int) -> list[tuple[str, str]]:
-        every = [(action, str(step)) for action, step in PLACES]
+        every = [(action, str(step)) for action, step in self.places]
         places = [*every, *(("ingest", "any") for _ in range(max(0, kills - len(every))))]
         first, rest = places[:3], places[3:]  # tables and genesis are there only once
         self.chance.shuffle(rest)
