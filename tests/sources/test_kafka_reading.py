@@ -6,7 +6,7 @@ import queue
 import time
 
 import pytest
-from confluent_kafka import Message
+from confluent_kafka import KafkaError, Message
 
 from nw_platform.errors import SourceError
 from nw_platform.sources.kafka import reading
@@ -28,6 +28,12 @@ class Delivered:
         self.is_closed = False
 
     def assign(self, places: list) -> None:
+        self.assigned.append(places)
+
+    def incremental_unassign(self, places: list) -> None:
+        self.taken_away = places
+
+    def incremental_assign(self, places: list) -> None:
         self.assigned.append(places)
 
     def consume(self, count: int, seconds: float) -> list[Message]:
@@ -171,3 +177,74 @@ def test_group_offsets_are_sent_one_after_the_other_and_the_last_ones_at_the_end
     ahead.close()
     assert consumer.is_closed
     assert consumer.committed == {("a", 0): 3, ("a", 1): 5}
+
+
+class Losing(Delivered):
+    """A consumer of one partition that serves a log, and leaves out what `lose` names after an assignment."""
+
+    def __init__(self, offsets: list[int], lose: list[range]) -> None:
+        super().__init__()
+        self.offsets, self.lose = offsets, lose
+        self.end = offsets[-1] + 1
+        self.at = 0
+        self.lost = range(0)
+
+    def assign(self, places: list) -> None:
+        super().assign(places)
+        self.at = places[0].offset
+        self.lost = self.lose.pop(0) if self.lose else range(0)
+
+    incremental_assign = assign
+
+    def consume(self, count: int, seconds: float) -> list[Message]:
+        del seconds
+        to_come = [offset for offset in self.offsets if offset >= self.at and offset not in self.lost][: min(count, 7)]
+        if not to_come:
+            if self.at > self.end:
+                time.sleep(0.001)
+                return []
+            self.at = self.end + 1
+            error = KafkaError(KafkaError._PARTITION_EOF)
+            return [Message(topic="t", partition=0, offset=self.end, error=error, timestamp=(0, 0))]
+        self.at = to_come[-1] + 1
+        return [message("t", 0, offset) for offset in to_come]
+
+
+PLAIN = list(range(100))
+GAPPED = [*range(10), *range(20, 22), *range(30, 90, 3), 95]  # as compaction and transactions leave them
+
+
+@pytest.mark.parametrize("offsets", [PLAIN, GAPPED])
+@pytest.mark.parametrize(
+    "lose",
+    [
+        [],
+        [range(30)],  # the first fetches after an assignment
+        [range(10, 40)],  # in the midst of it
+        [range(100)],  # all there is: only the end of the log is heard
+        [range(5, 30), range(5, 20)],  # twice in a row, and not the same
+        [range(5, 30), range(40, 60)],  # twice, elsewhere
+    ],
+)
+def test_what_the_client_leaves_out_once_is_fetched_again(monkeypatch, offsets, lose):
+    made = Losing(offsets, list(lose))
+    monkeypatch.setattr(Broker, "construct", lambda *_: made)
+    ahead = Reading(Broker(client_options("127.0.0.1:9", {})))
+    ahead.align(starts(("t", 0)))
+    found = [offset for piece in ahead.take(("t", 0), made.end) for offset in piece.offsets]
+    ahead.close()
+    # Lost twice alike is what cannot be told from a gap.
+    again = set(lose[0]) & set(lose[1]) if len(lose) == 2 else set()
+    assert found == [offset for offset in offsets if offset not in again]
+
+
+def test_a_log_that_is_known_to_have_gaps_is_fetched_once(monkeypatch):
+    offsets = list(range(0, 1000, 2))
+    made = Losing(offsets, [])
+    monkeypatch.setattr(Broker, "construct", lambda *_: made)
+    ahead = Reading(Broker(client_options("127.0.0.1:9", {})))
+    ahead.align(starts(("t", 0)))
+    found = [offset for piece in ahead.take(("t", 0), made.end) for offset in piece.offsets]
+    ahead.close()
+    assert found == offsets
+    assert len(made.assigned) <= 5

@@ -83,13 +83,18 @@ class Run:
         if int(self.offsets[0]) >= offset:
             return self
         at = int(np.searchsorted(self.offsets, offset))
-        if at == len(self.offsets):
-            return None
-        keys = None if self.keys is None else self.keys[at:]
-        headers = None if self.headers is None else self.headers[at:]
-        size = int(self.lengths[at:].sum()) + sum(len(key) for key in keys or () if key is not None)
-        lengths, offsets, times = self.lengths[at:], self.offsets[at:], self.times[at:]
-        return Run(self.values[at:], lengths, offsets, times, keys, headers, size, self.garbled, _weight(headers))
+        return None if at == len(self.offsets) else self._part(slice(at, None))
+
+    def until(self, at: int) -> Run:
+        """The first so many records."""
+        return self._part(slice(at))
+
+    def _part(self, part: slice) -> Run:
+        keys = None if self.keys is None else self.keys[part]
+        headers = None if self.headers is None else self.headers[part]
+        size = int(self.lengths[part].sum()) + sum(len(key) for key in keys or () if key is not None)
+        lengths, offsets, times = self.lengths[part], self.offsets[part], self.times[part]
+        return Run(self.values[part], lengths, offsets, times, keys, headers, size, self.garbled, _weight(headers))
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -74,6 +74,7 @@ class Reading:
         self._alone: Place | None = None  # the only partition that is fetched, where there is no room for others
         self._topics: dict[str, int] = {}  # their numbers
         self._generation = 0  # grows with every assignment: what was consumed under an older one is dropped
+        self._is_doubted = False  # a partition is to be fetched again, from its position on
         self._average = float(_CALL_BYTES // 100)  # bytes of a message
         self._committing: dict[Place, int] = {}  # offsets of the group that are to be sent
         self._is_committing = False  # some are on their way: one request at a time, since two may overtake each other
@@ -235,12 +236,15 @@ class Reading:
                 if assigned != generation:
                     with self._changed:
                         generation = assigned = self._generation
-                        places = [
-                            TopicPartition(*place, each.position)
-                            for place, each in self._partitions.items()
-                            if self._alone in {None, place}
-                        ]
-                    consumer.assign(places)
+                        places = self._from_positions(self._partitions)
+                    consumer.assign([each for each in places if self._alone in {None, (each.topic, each.partition)}])
+                elif self._is_doubted:
+                    with self._changed:
+                        places = self._from_positions(
+                            [place for place, partition in self._partitions.items() if partition.is_doubted]
+                        )
+                    consumer.incremental_unassign(places)
+                    consumer.incremental_assign(places)
                 self._tell(consumer)
                 count = max(4, min(_MESSAGES, int(_CALL_BYTES / self._average)))
                 messages = consumer.consume(count, _TURN_S if self._asked is None else _HURRY_S)
@@ -259,6 +263,13 @@ class Reading:
                 consumer.close()  # waits for the group's offsets to arrive
             except (KafkaException, RuntimeError) as error:
                 _LOG.debug("kafka %s: %s", self._broker.address, error)
+
+    def _from_positions(self, places: Iterable[Place]) -> list[TopicPartition]:
+        """To be assigned, from their positions on. Called with the lock held."""
+        self._is_doubted = False
+        for place in places:
+            self._partitions[place].assigned()
+        return [TopicPartition(*place, self._partitions[place].position) for place in places]
 
     def _tell(self, consumer: Any) -> None:  # noqa: ANN401  (a client of an untyped library)
         """Send the group's offsets. They are for others to look at: a failure is worth a word only."""
@@ -331,12 +342,14 @@ class Reading:
             self._heard_at = now if runs or ends else self._heard_at
             for place, run in runs:
                 partition = self._partitions.get(place)
-                if partition is not None and (news := run.since(partition.position)) is not None:
+                if partition is not None and (news := partition.admit(run)) is not None:
                     partition.add(news, now)
                     self._held += news.held
             for place, partition in self._partitions.items():
-                partition.position = max(partition.position, ends.get(place, 0))
+                if place in ends:
+                    partition.reach(ends[place])
                 partition.failure = failures.get(place, partition.failure)
+                self._is_doubted |= partition.is_doubted
             self._changed.notify_all()
 
     def _without_errors(self, messages: Sequence[Any], ends: dict[Place, int], failures: dict[Place, str]) -> list[Any]:
