@@ -71,7 +71,7 @@ class Traffic:
     sample: list[bytes] = field(default_factory=list)
 
     def send(self, count: int) -> None:
-        producer = Producer({"bootstrap.servers": self.bootstrap, "acks": "all", "linger.ms": 20})
+        producer = Producer({"bootstrap.servers": self.bootstrap, "enable.idempotence": True, "linger.ms": 20})
         start = int(time.time() * 1000) // 3_600_000 * 3_600_000 - (HOURS + 2) * 3_600_000
         for _ in range(count):
             dice = self.chance.random()

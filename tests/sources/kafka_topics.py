@@ -30,7 +30,10 @@ class Topics:
     def __init__(self, kafka) -> None:
         self.bootstrap = kafka.bootstrap
         self.admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
-        self.producer = Producer({"bootstrap.servers": self.bootstrap, "log_level": 0, "linger.ms": 5})
+        # Idempotent: a partition that was just made may refuse the first batches, and a retry must not change the order.
+        self.producer = Producer(
+            {"bootstrap.servers": self.bootstrap, "log_level": 0, "linger.ms": 5, "enable.idempotence": True}
+        )
 
     def make(self, partitions: int = 1, config: Mapping[str, str] | None = None, *, name: str | None = None) -> TopicOf:
         topic = TopicOf(self, name or f"t-{uuid.uuid4().hex[:12]}")

@@ -1,8 +1,8 @@
 """What was read ahead of one partition, until somebody takes it.
 
-Offsets that are left out are believed when they are left out twice. The client leaves records out in rare races after
-an assignment (seen once in some thousand: the first fetches of a partition), and nothing in what it hands over tells
-that from what is no loss: transaction markers, aborted records and compaction leave gaps too.
+Offsets that are left out are believed when they are left out twice. Transaction markers, aborted records and compaction
+leave gaps, and nothing in what the client hands over tells these from records that it skipped, as versions of it did
+after partitions were assigned, paused or sought anew.
 """
 
 from __future__ import annotations
