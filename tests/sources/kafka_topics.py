@@ -30,8 +30,11 @@ class Topics:
     def __init__(self, kafka) -> None:
         self.bootstrap = kafka.bootstrap
         self.admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
-        # Idempotent: a partition that was just made may refuse the first batches, and a retry must not change the order.
-        self.producer = Producer(
+        self.producer = self.make_producer()
+
+    def make_producer(self) -> Producer:
+        # Idempotent: a partition just made may refuse the first batches, and a retry must not change the order.
+        return Producer(
             {"bootstrap.servers": self.bootstrap, "log_level": 0, "linger.ms": 5, "enable.idempotence": True}
         )
 
@@ -135,7 +138,7 @@ class TopicOf:
     def grow(self, partitions: int) -> None:
         self.at.admin.create_partitions([NewPartitions(self.name, partitions)])[self.name].result(60)
         until(lambda: self.id() and self._bounds(partitions - 1, quiet=True) is not None, f"{self.name} has grown")
-        self.at.producer = Producer({"bootstrap.servers": self.at.bootstrap, "log_level": 0})  # knows of it at once
+        self.at.producer = self.at.make_producer()  # knows of it at once
 
     def trim(self, before: int, partition: int = 0) -> None:
         """Delete records, as retention does."""
