@@ -10,6 +10,7 @@ NeverwinterError                 one line: what is wrong, where, what to do
 |   |-- CommitConflictError      somebody else committed first: read again, redo  [retriable]
 |   `-- SchemaConflictError      a column's declared type is not the lake's
 |-- IncompleteError              an hour is not whole: a report on it is refused
+|-- DeliveryError                a message did not reach a channel, or that is not known
 |-- ExpiredError                 what is asked for was deleted by retention
 `-- InvariantError               an equation of the protocol does not hold: nothing was committed
 """
@@ -20,6 +21,7 @@ __all__ = [
     "CommitConflictError",
     "ConfigError",
     "DamagedFileError",
+    "DeliveryError",
     "ExpiredError",
     "IncompleteError",
     "InvariantError",
@@ -89,6 +91,15 @@ class SchemaConflictError(LakeError):
 
 class IncompleteError(NeverwinterError):
     """raw and logs + duplicates of an hour differ."""
+
+
+class DeliveryError(NeverwinterError):
+    """A message did not reach a channel, or that is not known. Its text holds no secret."""
+
+    def __init__(self, message: str, *, is_final: bool = False) -> None:
+        """`is_final`: trying again is useless."""
+        super().__init__(message)
+        self.is_final = is_final
 
 
 class ExpiredError(NeverwinterError):

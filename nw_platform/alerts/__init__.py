@@ -1,0 +1,1 @@
+"""Alerts: findings become transitions, transitions become messages, and somebody hears of each once."""
