@@ -1,17 +1,22 @@
 """Every step of the protocol after which a crash would leave a state of its own.
 
 The crash tests kill a run at each of these (`NW_CRASH_AT=<step>[:n]`, the n-th time it is reached, by SIGKILL), let
-the next run finish, and compare with an undisturbed run. A new step that has no crash test fails a test.
+the next run finish, and compare with an undisturbed run. A new step that has no crash test fails a test. A batch is
+applied while the next one is read: `<step>:n+<step>:n` kills when both threads are there at once.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import threading
 from enum import StrEnum
 
 _VARIABLE = "NW_CRASH_AT"
+_MEETING_S = 20.0  # so long one thread waits for the other
 _seen: dict[str, int] = {}
+_there: set[str] = set()
+_together = threading.Condition()
 
 
 class Step(StrEnum):
@@ -49,9 +54,14 @@ def reached(step: Step) -> None:
     wanted = os.environ.get(_VARIABLE)
     if not wanted:
         return
-    name, _, count = wanted.partition(":")
-    if name != step:
+    places = {name: int(count or 1) for name, _, count in (each.partition(":") for each in wanted.split("+"))}
+    if step not in places:
         return
-    _seen[step] = _seen.get(step, 0) + 1
-    if _seen[step] == int(count or 1):
-        os.kill(os.getpid(), signal.SIGKILL)
+    with _together:
+        _seen[step] = _seen.get(step, 0) + 1
+        if _seen[step] != places[step]:
+            return
+        _there.add(step)
+        _together.notify_all()
+        if _together.wait_for(lambda: _there == set(places), _MEETING_S):
+            os.kill(os.getpid(), signal.SIGKILL)

@@ -152,6 +152,25 @@ def test_a_crash_after_a_step_loses_and_repeats_nothing(prepared, tmp_path, acti
     assert state(root) == expected
 
 
+@pytest.mark.parametrize(
+    ("applied", "read"),
+    [
+        (Step.DUPLICATES_COMMITTED, Step.RAW_WRITTEN),
+        (Step.LOGS_WRITTEN, Step.RAW_COMMITTED),
+        (Step.LOGS_WRITTEN, Step.RECEIPT_APPENDED),
+        (Step.LOGS_COMMITTED, Step.RAW_COMMITTED),
+        (Step.DEDUPE_MARKED, Step.RAW_COMMITTED),
+    ],
+)
+def test_a_crash_while_a_batch_is_applied_and_the_next_one_is_read(prepared, tmp_path, applied, read):
+    before, expected = prepared("ingest")
+    root = tmp_path / "world"
+    copied(before, root)
+    assert killed(root, "ingest", f"{applied}:2+{read}:3")
+    act(root, "ingest")
+    assert state(root) == expected
+
+
 @pytest.mark.parametrize("seed", range(int(os.environ.get("NW_CRASHES", "3"))))
 def test_crashes_at_any_moment_lose_and_repeat_nothing(prepared, tmp_path, seed):
     before, expected = prepared("ingest")
