@@ -318,6 +318,7 @@ def _resolve_stream(name: str, entry: StreamEntry, sources: Mapping[str, SourceD
         retention_raw_us=entry.retention.raw_us,
         retention_logs_us=entry.retention.logs_us,
         expect=entry.expect,
+        paused=entry.paused,
     )
 
 

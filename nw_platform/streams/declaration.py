@@ -47,6 +47,7 @@ class StreamDecl:
     retention_raw_us: int | None = None
     retention_logs_us: int | None = None
     expect: tuple[Expectation, ...] = ()
+    paused: bool = False  # nothing is expected of it for now
     options: Mapping[str, Any] = field(default_factory=dict)  # of the format, found by sniffing
 
     def parse_options(self) -> ParseOptions:

@@ -136,6 +136,9 @@ class StreamEntry(Part):
     lanes: int = Field(default=1, ge=1, le=64, strict=True, description="kafka: partitions are read in so many groups.")
     retention: Retention = Field(default_factory=Retention, description="How long raw and logs are kept.")
     expect: tuple[Expectation, ...] = Field(default=(), description="What the stream promises.")
+    paused: bool = Field(
+        default=False, strict=True, description="Nothing is expected of it for now; what it holds must still be whole."
+    )
 
     @model_validator(mode="after")
     def _fits_format(self) -> StreamEntry:

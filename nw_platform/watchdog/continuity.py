@@ -30,8 +30,8 @@ def _hour(rules: StreamRules, hour: str, faults: list[Fault], receipts: int | No
     if receipts is not None:
         numbers["receipts"] = receipts
     if not faults:
-        count = "no receipt" if not receipts else f"{receipts} receipt{'s' if receipts > 1 else ''}"
-        message = f"raw/{stream} {hour}: {count}, no gap and no overlap"
+        count = "" if receipts is None else f"{receipts or 'no'} receipt{'s' if receipts > 1 else ''}, "
+        message = f"raw/{stream} {hour}: {count}no gap and no overlap"
         return _finding(rules, hour, "", passed=True, message=message, numbers=numbers)
     told = "; ".join(describe(fault) for fault in faults[:_SHOWN])
     more = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""

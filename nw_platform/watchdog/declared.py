@@ -102,6 +102,7 @@ def rules_of(stream: StreamDecl, hosts: Iterable[str] = ()) -> StreamRules:
         history_until=stream.history_until,
         landing=stream.source.kind == "landing",
         where=_where(stream),
+        paused=stream.paused,
     )
 
 

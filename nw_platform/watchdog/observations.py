@@ -112,7 +112,8 @@ class StreamObservations:
 
     stream: str
     live_since: int  # since when it is watched: the first receipt's planned time, else the first look at it
-    arrivals: Mapping[str, int] = field(default_factory=dict)  # arrival hour to judge -> receipts in it
+    # Arrival hour to judge -> receipts in it; None: not known any more.
+    arrivals: Mapping[str, int | None] = field(default_factory=dict)
     faults: Sequence[Fault] = ()
     files: Sequence[FileSeen] = ()
     judge: Sequence[str] = ()  # event hours to judge

@@ -34,6 +34,7 @@ from nw_platform.watchdog.receipts import ReceiptFold
 LOOK_BACK_US: Final = 31 * 24 * HOUR_US  # the first look does not judge absence further back than this
 _HOSTS_US: Final = 7 * 24 * HOUR_US  # a host that was silent for longer is gone, unless it is declared
 _KEEP_HOURS: Final = 48
+_NONE: Final[Mapping[str, Collection[str]]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,8 @@ class _Look:
     receipts: Mapping[str, Sequence[LakeFile]]  # stream -> files of the receipts table
     logs: Mapping[str, Snapshot | LakeError | None]
     duplicates: Snapshot | None
+    also: Mapping[str, Collection[str]]  # stream -> event hours to judge as well
+    judged: set[str] = field(default_factory=set)  # streams of which all that is to be judged was
     connection: duckdb.DuckDBPyConnection | None = None
 
     def connect(self) -> duckdb.DuckDBPyConnection:
@@ -82,6 +85,7 @@ class Watch:
         self._dirty: set[str] = set()
         self._saved: dict[str, str] = {}  # stream -> the hour in which its memory was written to disk
         self._committed = True
+        self._judged: frozenset[str] = frozenset()
 
     def findings(
         self,
@@ -89,6 +93,7 @@ class Watch:
         now: int,
         tick: TickState | None = None,
         *,
+        also: Mapping[str, Collection[str]] = _NONE,
         as_of: int | None = None,
         from_scratch: bool = False,
     ) -> list[Finding]:
@@ -98,16 +103,22 @@ class Watch:
             streams: the rules of the streams to look at.
             now: microseconds since the epoch.
             tick: what the last tick of ingestion met.
+            also: hours, by stream, that are judged in this look whatever is remembered: those of open alerts. They are
+                event hours of `logs/`; hours of `raw/` may be among them.
             as_of: leave out what was ingested later; implies `from_scratch`.
             from_scratch: judge every hour there is, whatever is remembered.
 
         Raises:
             LakeError: the receipts cannot be read. A stream whose tables cannot be read is a finding.
         """
-        seen = self.observe(streams, now, tick, as_of=as_of, from_scratch=from_scratch)
+        seen = self.observe(streams, now, tick, also=also, as_of=as_of, from_scratch=from_scratch)
         found = evaluate(streams, seen, now)
         self._remember(found, now, save=not (from_scratch or as_of is not None))
         return found
+
+    def judged(self) -> frozenset[str]:
+        """The streams that the last look judged in full: their tables could be read, and no hour was put off."""
+        return self._judged
 
     def observe(
         self,
@@ -115,6 +126,7 @@ class Watch:
         now: int,
         tick: TickState | None = None,
         *,
+        also: Mapping[str, Collection[str]] = _NONE,
         as_of: int | None = None,
         from_scratch: bool = False,
     ) -> dict[str, StreamObservations]:
@@ -122,7 +134,7 @@ class Watch:
         if not self._committed:
             self._memories.clear()
             self._dirty.clear()
-        self._committed = False
+        self._committed, self._judged = False, frozenset()
         # Records go from receipts to duplicates to logs. Looked at the other way round, none seems to be one too many.
         logs = {rules.stream: self._logs(rules.stream) for rules in streams}
         duplicates = self._lake.duplicates().snapshot()
@@ -139,9 +151,12 @@ class Watch:
             receipts=by_stream,
             logs=logs,
             duplicates=duplicates,
+            also=also,
         )
         try:
-            return {rules.stream: self._look_or_say(rules, look) for rules in streams}
+            seen = {rules.stream: self._look_or_say(rules, look) for rules in streams}
+            self._judged = frozenset(look.judged)
+            return seen
         finally:
             if look.connection is not None:
                 look.connection.close()
@@ -189,7 +204,8 @@ class Watch:
             raise logs
         at_rest = logs is None or logs.version == known.logs_version
         changed = [] if at_rest or logs is None else self._compare(rules, known, logs, now)
-        judge = _judged(rules, known, changed, now)
+        also = set(look.also.get(stream, ()))
+        judge = sorted({*_judged(rules, known, changed, now), *also})
         if logs is not None:
             _count(rules, known, logs, judge, look)
         if new or not at_rest:
@@ -199,10 +215,14 @@ class Watch:
             known.balances = self._balances(rules, known, logs, hours, look) if len(wanted) == len(new) else {}
         else:
             known.balances = {hour: known.balances[hour] for hour in judge if hour in known.balances}
+            if also - known.balances.keys():
+                known.balances |= self._balances(rules, known, logs, also, look)
+        if logs is None or logs.version == known.logs_version:
+            look.judged.add(stream)
         return StreamObservations(
             stream=stream,
             live_since=known.since(),
-            arrivals=_arrivals(known, touched, now),
+            arrivals=_arrivals(known, touched, also, now),
             faults=tuple(known.fold.faults),
             files=tuple(known.fold.contents.values()) if rules.landing else (),
             judge=judge,
@@ -314,11 +334,15 @@ def _count(rules: StreamRules, known: StreamMemory, logs: Snapshot, judge: Seque
     known.stats = {hour: stats for hour, stats in known.stats.items() if hour >= keep or hour in judged}
 
 
-def _arrivals(known: StreamMemory, touched: Iterable[str], now: int) -> dict[str, int]:
-    """Arrival hours to judge -> receipts: those with new receipts, the open one and the last closed one."""
-    since = known.fold.first
-    around = [hour_of(at) for at in (now - HOUR_US, now) if since is not None and hour_of(at) >= hour_of(since)]
-    return {hour: known.fold.arrivals.get(hour, 0) for hour in sorted({*touched, *around})}
+def _arrivals(known: StreamMemory, touched: Iterable[str], also: Collection[str], now: int) -> dict[str, int | None]:
+    """Arrival hours to judge -> receipts: those with new receipts, the open one and the last closed one, and `also`."""
+    if known.fold.first is None:
+        return {}
+    first, counts = hour_of(known.fold.first), known.fold.arrivals
+    around = {hour_of(at) for at in (now - HOUR_US, now)}
+    found: dict[str, int | None] = {hour: counts.get(hour) for hour in also if hour >= first}
+    found |= {hour: counts.get(hour, 0) for hour in {*touched, *around} if hour >= first}
+    return dict(sorted(found.items()))
 
 
 def _is_folded(file: LakeFile, lanes: Mapping[str, tuple[int, str]]) -> bool:

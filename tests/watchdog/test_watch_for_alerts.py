@@ -1,0 +1,58 @@
+"""What alerts need of a look: the hours of open alerts are judged again, and it is known what was judged at all."""
+
+from __future__ import annotations
+
+from nw_platform.watchdog.observe import TickState, Watch
+from tests.watchdog.simulated import DAY, MINUTE, at, minutes
+
+
+def test_an_hour_that_nobody_remembers_is_judged_when_it_is_asked_for(make):
+    platform = make({"web": {"path": "in/*.log", "expect": [{"kind": "volume", "min_lines": 10}]}})
+    platform.land("a.log", minutes("05:00", 180))
+    platform.tick(at("08:30"))
+    hour = f"{DAY}T05"
+    assert hour in {f.partition for f in platform.look(at("08:31"))}
+    quiet = platform.look(at("2026-11-22 12:31"))
+    assert hour not in {f.partition for f in quiet}
+    asked = [f for f in platform.look(at("2026-11-22 12:32"), also={"web": {hour}}) if f.partition == hour]
+    checks = {(f.asset, f.check, f.passed) for f in asked}
+    assert {("logs/web", check, True) for check in ("completeness", "volume", "error_rate")} <= checks
+    arrival = [f for f in platform.look(at("2026-11-22 12:33"), also={"web": {f"{DAY}T08"}}) if f.check == "continuity"]
+    assert f"{DAY}T08" in {f.partition for f in arrival}
+
+
+def test_a_look_says_which_streams_it_judged_in_full(make):
+    platform = make({"web": {"path": "in/a*.log"}, "app": {"path": "in/b*.log"}})
+    platform.land("a.log", minutes("05:00", 20))
+    platform.land("b.log", minutes("05:00", 20))
+    assert platform.watch.judged() == frozenset()
+    platform.tick(at("05:30"))
+    platform.look(at("05:31"))
+    assert platform.watch.judged() == {"web", "app"}
+    for commit in (platform.root / "lake" / "logs" / "stream=web" / "_delta_log").iterdir():
+        commit.write_bytes(b"{broken")
+    platform.look(at("05:32"))
+    assert platform.watch.judged() == {"app"}
+
+
+def test_a_stream_with_hours_that_were_put_off_was_not_judged_in_full(make):
+    platform = make({"web": {"path": "in/*.log", "late_after": "never"}})
+    platform.land("a.log", minutes("02:00", 180))
+    platform.tick(at("05:30"))
+    platform.watch = Watch(platform.session.lake, folder=platform.root / "other", limit=2)
+    platform.look(at("05:31"))
+    assert platform.watch.judged() == frozenset()
+    platform.look(at("05:32"))
+    assert platform.watch.judged() == {"web"}
+
+
+def test_nothing_is_expected_of_a_paused_stream_but_it_is_still_whole(make):
+    expect = [{"kind": "volume", "min_lines": 10, "every": "15m"}, {"kind": "heartbeat"}]
+    platform = make({"web": {"path": "in/*.log", "expect": expect, "paused": True, "late_after": "never"}})
+    platform.land("a.log", minutes("04:00", 61), host="web-01")
+    platform.tick(at("05:05"))
+    platform.tick_state = TickState(ingested_until=at("08:00"))
+    assert platform.failing(at("08:00")) == set()
+    logs = platform.session.lake.logs("web").snapshot()
+    logs.commit(remove=logs.hour_files([f"{DAY}T04"]), transactions={}, metadata={}, now=at("08:01"))
+    assert platform.failing(at("08:01") + 10 * MINUTE) == {("completeness", f"{DAY}T04", "")}
