@@ -8,7 +8,7 @@ carries a receipt of kind replay; the event hours involved are then rebuilt. Wha
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -35,12 +35,14 @@ _ATTEMPTS = 20
 
 @dataclass(frozen=True, slots=True)
 class _Fresh:
-    """What a source has today of a batch that differs from raw."""
+    """What a source has today of a batch that differs from raw. Its rows are on disk: an hour is more than fits."""
 
     batch: CurrentBatch
-    rows: pa.Table
     spans: tuple[Span, ...]
     digest: str
+    records: int
+    event_hours: Mapping[str, int]
+    written: WrittenFile | None  # None: it has no records, or nothing is to be written
 
 
 def replay(
@@ -113,14 +115,14 @@ def _attempt(pipeline: Pipeline, hour: str, now: int, *, dry_run: bool) -> tuple
             continue
         present = _present(pipeline, batch)
         try:
-            found = _read(pipeline, batch)
+            rows, spans, digest = _read(pipeline, batch)
         except NeverwinterError as error:
             kept += batch.records
             notes.append(f"batch {batch.lane}/{batch.sequence} kept: {error}")
             if present is not None:
                 intact.append(batch)
             continue
-        if present is not None and found.digest == batch.digest:
+        if present is not None and digest == batch.digest:
             intact.append(batch)
             continue
         if frozen & batch.event_hours.keys():
@@ -128,11 +130,13 @@ def _attempt(pipeline: Pipeline, hour: str, now: int, *, dry_run: bool) -> tuple
             notes.append(f"batch {batch.lane}/{batch.sequence} kept: its event hours need raw that retention deleted")
             intact += [batch] if present is not None else []
             continue
-        changed += _difference(present, found.rows)
-        fresh.append(found)
+        changed += _difference(present, rows)
+        event_hours = pipeline.parse(rows, spans, batch.planned_time).event_hours()
+        written = _write(pipeline, batch, rows) if len(rows) and not dry_run else None
+        fresh.append(_Fresh(batch, spans, digest, len(rows), event_hours, written))
     after = before
     if fresh:
-        after = sum(len(f.rows) for f in fresh) + sum(batch.records for batch in intact)
+        after = sum(found.records for found in fresh) + sum(batch.records for batch in intact)
         if not dry_run:
             _commit(pipeline, snapshot, hour, fresh, intact, now)
     return HourChange(hour, before, after, changed, kept=kept, note="; ".join(notes)), bool(fresh) and not dry_run
@@ -145,8 +149,8 @@ def _present(pipeline: Pipeline, batch: CurrentBatch) -> pa.Table | None:
     return None
 
 
-def _read(pipeline: Pipeline, batch: CurrentBatch) -> _Fresh:
-    """Read a batch's spans again.
+def _read(pipeline: Pipeline, batch: CurrentBatch) -> tuple[pa.Table, tuple[Span, ...], str]:
+    """Read a batch's spans again: their rows, the spans as they are now, and the digest.
 
     Raises:
         SourceError: the source no longer has all of it, or has other bytes than were recorded.
@@ -161,7 +165,7 @@ def _read(pipeline: Pipeline, batch: CurrentBatch) -> _Fresh:
         raise SourceError(problems[0].reason if problems else "the source no longer has it")
     rows = pa.concat_tables([c.raw for c in chunks]) if chunks else RAW_SCHEMA.empty_table()
     nothing = tuple(span for span in batch.spans if span.end == span.start)
-    return _Fresh(batch, rows, tuple(sorted((*spans, *nothing), key=span_order)), digest)
+    return rows, tuple(sorted((*spans, *nothing), key=span_order)), digest
 
 
 def _difference(present: pa.Table | None, found: pa.Table) -> int:
@@ -177,8 +181,10 @@ def _commit(
     pipeline: Pipeline, snapshot: Snapshot, hour: str, fresh: Sequence[_Fresh], intact: Sequence[CurrentBatch], now: int
 ) -> None:
     """Replace the batches' files; other batches that share a file with them get one of their own."""
+    written = [found.written for found in fresh if found.written is not None]
     last = {lane: pipeline.receipts(lane)[-1] for lane in {found.batch.lane for found in fresh}}
     if any(snapshot.transaction(lane) != receipt.sequence for lane, receipt in last.items()):
+        pipeline.lake.raw(pipeline.stream).discard(written)
         raise CommitConflictError(f"stream {pipeline.stream}: another run is ahead; looking again")
     removed: dict[str, LakeFile] = {}
     for found in fresh:
@@ -190,11 +196,9 @@ def _commit(
         if any(f.path in removed for f in files_of_batch(snapshot, hour, batch.lane, batch.sequence))
     ]
     # Read again, one at a time: an hour of a backlog is more than memory holds.
-    written = [_write(pipeline, b, batch_rows(pipeline.lake, pipeline.stream, b)) for b in moved]
-    written += [_write(pipeline, f.batch, f.rows) for f in fresh if len(f.rows)]
+    written += [_write(pipeline, b, batch_rows(pipeline.lake, pipeline.stream, b)) for b in moved]
     receipts = []
     for found in fresh:
-        parsed = pipeline.parse(found.rows, found.spans, found.batch.planned_time)
         lane = found.batch.lane
         last[lane] = next_receipt(
             last[lane],
@@ -202,11 +206,11 @@ def _commit(
             kind="replay",
             arrival_hour=hour,
             spans=found.spans,
-            records=len(found.rows),
+            records=found.records,
             bytes=sum(s.bytes for s in found.spans),
             skipped_lines=sum(s.skipped_lines for s in found.spans),
             digest=found.digest,
-            event_hours=parsed.event_hours(),
+            event_hours=found.event_hours,
             replaces=found.batch.sequence,
             detail={"was": sorted(found.batch.event_hours), "why": "raw was not what the source has"},
         )
