@@ -48,7 +48,7 @@ demo: $(STAMP) ## the whole platform on this machine with sample logs; ARGS=--on
 
 .PHONY: test
 test: $(STAMP) ## run the tests; ARGS passes on to pytest
-	@PATH="$(BIN):$$PATH" "$(BIN)/python" -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	@PATH="$(BIN):$$PATH" "$(BIN)/python" -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: check
 check: $(STAMP) ## lint, formatting, types, layers, dbt

@@ -1,5 +1,8 @@
 """What all tests may use."""
 
+from typing import Final
+
+import pytest
 from hypothesis import settings
 
 pytest_plugins = ["services"]
@@ -7,3 +10,15 @@ pytest_plugins = ["services"]
 # How long an example takes says nothing on a machine that does other things too.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+# Files that take minutes begin first, so that no worker is left alone with one at the end.
+_LONG: Final = (
+    "test_services_crash_on_hdfs.py", "test_services_crash.py", "test_crash.py", "test_on_hdfs.py",
+    "test_hdfs_promises.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the files, not the tests in them; `make test` tells xdist to keep it."""
+    ranks = {name: number for number, name in enumerate(_LONG)}
+    items.sort(key=lambda item: ranks.get(item.path.name, len(_LONG)))

@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,8 @@ TOPIC = "events"
 RANGE = ("2026-01-01", "2100-01-01")
 
 # Which command is killed where. Retention and new parsing rules have crash tests of their own (test_crash.py).
-PLACES: tuple[tuple[str, Step], ...] = (
+Places = tuple[tuple[str, Step], ...]
+PLACES: Places = (
     ("ingest", Step.TABLE_CREATED), ("ingest", Step.GENESIS_COMMITTED), ("ingest", Step.PLANNED),
     ("ingest", Step.SPAN_READ), ("ingest", Step.RAW_WRITTEN), ("ingest", Step.RAW_COMMITTED),
     ("ingest", Step.RECEIPT_APPENDED), ("ingest", Step.DUPLICATES_WRITTEN), ("ingest", Step.DUPLICATES_COMMITTED),
@@ -247,6 +248,19 @@ def outages(*restarts: Callable[[], object]) -> Iterator[Callable[[], object]]:
     """One service after the other, for ever."""
     while True:
         yield from restarts
+
+
+def kill_and_check(root: Path, bootstrap: str, lake: str, services: Sequence[Any], places: Places) -> None:
+    """A size for every day: each place once and two kills at random; `services` are stopped and started meanwhile."""
+
+    def away(service: Any) -> Callable[[], object]:
+        return lambda: (service.stop(), service.start())
+
+    matrix = Matrix(root, bootstrap, lake, seed=7, say=print)
+    matrix.places = places
+    matrix.run(len(places) + 2, 30_000, outages(*map(away, services)))
+    assert {place for place, count in matrix.kills.items() if count} >= {f"{a} {s}" for a, s in places}
+    matrix.check()
 
 
 def main() -> int:
