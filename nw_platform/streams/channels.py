@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Final, Literal
+from zoneinfo import ZoneInfo
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
-from nw_platform.streams.quantities import DurationOrNever, refusal
+from nw_platform.record.hours import to_us
+from nw_platform.streams.expectations import WEEK, Weekday
+from nw_platform.streams.fields import Zone
+from nw_platform.streams.quantities import Duration, DurationOrNever, refusal
 from nw_platform.streams.secrets import Secret, SecretAddress, SecretUrl, TextOrSecret
 from nw_platform.streams.strict import Part, Text, as_written
 
@@ -14,6 +20,49 @@ Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
 Addresses = Annotated[tuple[Text, ...], Field(min_length=1)]
 CaFile = Annotated[
     Text | None, Field(description="A file of certificates (PEM) that are trusted too: of a server of your own.")
+]
+Globs = Annotated[tuple[Text, ...], Field(min_length=1)]
+
+_HOURS: Final = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])\s*-\s*(?:(24):(00)|([01]?[0-9]|2[0-3]):([0-5][0-9]))\Z")
+_TIME: Final = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2})?(Z|[+-]\d{2}:\d{2})?)?\Z")
+_FOREVER: Final = 1 << 62  # microseconds
+
+
+def _hours(value: object) -> tuple[int, int]:
+    """Minutes of the day: the first, and the one it ends at; the end is smaller if it lies on the next day."""
+    match = _HOURS.match(value) if isinstance(value, str) else None
+    numbers = [int(group) for group in match.groups() if group is not None] if match else []
+    if len(numbers) != 4 or numbers[:2] == numbers[2:]:  # noqa: PLR2004  (two hours with their minutes)
+        raise refusal('times of day like "08:00-18:00", or "22:00-06:00" over midnight')
+    return numbers[0] * 60 + numbers[1], numbers[2] * 60 + numbers[3]
+
+
+def _instant(value: str) -> str:
+    try:
+        if _TIME.match(value):
+            datetime.fromisoformat(value)
+            return value
+    except ValueError:
+        pass
+    raise refusal("a time like 2026-11-22T22:00, 2026-11-22T22:00:00Z or 2026-11-22T22:00+01:00")
+
+
+def _instant_us(text: str, zone: str) -> int:
+    """Microseconds since the epoch of an instant; one that names no zone is of `zone`."""
+    moment = datetime.fromisoformat(text)
+    local = moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))
+    return to_us(local.astimezone(UTC))
+
+
+HoursOfDay = Annotated[
+    tuple[int, int],
+    BeforeValidator(_hours),
+    WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,2}:[0-9]{2} ?- ?[0-9]{1,2}:[0-9]{2}$", "x-type": "hours"}),
+]
+Instant = Annotated[
+    Text,
+    AfterValidator(_instant),
+    WithJsonSchema({"type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}", "x-type": "time"}),
 ]
 
 
@@ -127,11 +176,69 @@ class Apprise(Part):
 Channel = Annotated[Slack | Email | Snmp | Sms | Webhook | Apprise, Field(discriminator="kind")]
 
 
-class Route(Part):
-    """Alerts of a severity go to some channels."""
+class Schedule(Part):
+    """Times of the week, by the clocks of a time zone."""
 
-    severity: Literal["error", "warn"] = Field(description="The severity of the alerts.")
+    days: Annotated[tuple[Weekday, ...], Field(min_length=1)] = Field(
+        default=WEEK, description="Days of the week on which it begins: mon, tue, wed, thu, fri, sat, sun."
+    )
+    hours: HoursOfDay | None = Field(
+        default=None,
+        description='Times of day, like "08:00-18:00"; "22:00-06:00" ends on the next day. Without it: whole days.',
+    )
+    zone: Zone = Field(default="UTC", description="The time zone of days, hours and of times without one.")
+
+
+class Escalation(Part):
+    """Who hears of an alert that nobody has acknowledged."""
+
+    after_us: Duration = Field(alias="after", description="How long after an alert opened.")
     to: Addresses = Field(description="Names of channels.")
+
+
+class Route(Schedule):
+    """Alerts that all of these keys fit go to some channels; of several routes that fit, all count."""
+
+    severity: Literal["error", "warn"] | None = Field(default=None, description="The severity of the alerts.")
+    streams: Globs | None = Field(
+        default=None, description="Names of streams, with * and ?; platform is the platform itself."
+    )
+    checks: Globs | None = Field(default=None, description="Names of checks, with * and ?.")
+    to: Addresses = Field(description="Names of channels.")
+    escalate: Escalation | None = Field(
+        default=None, description="Who hears of it if nobody acknowledges: {after: 30m, to: [boss]}."
+    )
+
+
+class Maintenance(Schedule):
+    """While this lasts, what fits opens no alert, and none is repeated. What still fails at its end opens then."""
+
+    streams: Globs | None = Field(
+        default=None, description="Names of streams, with * and ?; platform is the platform itself."
+    )
+    checks: Globs | None = Field(default=None, description="Names of checks, with * and ?.")
+    subjects: Globs | None = Field(
+        default=None, description="What of a stream: hosts, files, names of expectations, with * and ?."
+    )
+    begin: Instant | None = Field(
+        default=None, alias="from", description="The instant it begins at, like 2026-11-22T22:00."
+    )
+    until: Instant | None = Field(default=None, description="The instant it ends at.")
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Maintenance:
+        if self.begin is not None and self.until is None:
+            raise refusal("an `until`, too: without it the window never ends")
+        if self.begin is not None and self.until is not None and self.span()[0] >= self.span()[1]:
+            raise refusal("an `until` that is after `from`")
+        if self.until is None and not self.model_fields_set & {"days", "hours"}:
+            raise refusal("from and until, or days or hours: a window that never ends hides everything")
+        return self
+
+    def span(self) -> tuple[int, int]:
+        """When it begins and when it is over: microseconds since the epoch; without a bound far away."""
+        begin = 0 if self.begin is None else _instant_us(self.begin, self.zone)
+        return begin, _FOREVER if self.until is None else _instant_us(self.until, self.zone)
 
 
 class Alerts(Part):
@@ -141,4 +248,15 @@ class Alerts(Part):
     routes: tuple[Route, ...] = Field(default=(), description="Which alerts go where.")
     reminder_us: DurationOrNever = Field(
         default=as_written("1h"), alias="reminder", description="How often an open alert is repeated."
+    )
+    digest_over: int = Field(
+        default=5, ge=1, strict=True, description="More messages than this at a time to a channel become one, a digest."
+    )
+    maintenance: tuple[Maintenance, ...] = Field(default=(), description="When nobody is to be told of what.")
+    link: Annotated[Text, Field(pattern=r"^https?://[^\s@/]+(/\S*)?$")] | None = Field(
+        default=None, description="The address of the Dagster UI as readers reach it, for links in messages."
+    )
+    dead_man: SecretUrl | None = Field(
+        default=None,
+        description="An address that is called after each evaluation, or a reference to it: it tells when calls stop.",
     )

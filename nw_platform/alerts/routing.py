@@ -1,0 +1,108 @@
+"""Who hears of a transition: routes, escalations, digests. Pure.
+
+`opened` and `reminded` go where the routes that are in effect say; `acknowledged` and `resolved` go to every channel
+that has heard of the alert, and to no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from urllib.parse import quote
+
+from nw_platform.alerts.alert import PLATFORM, Delivery, Event, OpenAlert
+from nw_platform.alerts.digest import message_id
+from nw_platform.alerts.machine import escalations_of, is_repeated
+from nw_platform.alerts.message import Message
+from nw_platform.alerts.policy import Policy, Route
+
+__all__ = ["link_to", "messages", "route"]
+
+
+def route(events: Sequence[Event], open_alerts: Mapping[str, OpenAlert], policy: Policy, now: int) -> list[Event]:
+    """The events of one evaluation with their deliveries, all pending, in the same order.
+
+    Args:
+        events: as `machine.step` and `machine.acknowledge` give them, each key once.
+        open_alerts: what was open before them.
+        policy: what the configuration says. Channels it does not have (any more) get nothing.
+        now: microseconds since the epoch: which routes are in effect.
+    """
+    routes = policy.routes_at(now)
+    cache: dict[tuple[str, str, str], Sequence[Route]] = {}
+    wanted: dict[tuple[str, str], list[Event]] = {}
+    for event in events:
+        kind = (event.severity, event.stream, event.check)
+        if kind not in cache:
+            cache[kind] = [
+                r for r in routes if r.takes(severity=event.severity, stream=event.stream, check=event.check)
+            ]
+        for channel in _channels(event, cache[kind], open_alerts.get(event.key), policy):
+            wanted.setdefault((channel, event.transition), []).append(event)
+    ids: dict[tuple[str, str], str] = {}  # key of the event, channel -> message
+    to: dict[str, list[str]] = {}
+    for (channel, _), members in wanted.items():
+        is_storm = len(members) > policy.digest_over
+        whole = message_id(channel, members) if is_storm else ""
+        for event in members:
+            ids[event.key, channel] = whole or message_id(channel, [event])
+            to.setdefault(event.key, []).append(channel)
+    return [_with_deliveries(event, to.get(event.key, ()), ids, open_alerts.get(event.key)) for event in events]
+
+
+def messages(events: Iterable[Event], policy: Policy) -> list[tuple[str, Message]]:
+    """(channel, message) for all deliveries that are pending; those with one id at a channel are one message."""
+    found: dict[tuple[str, str], list[Event]] = {}
+    threads: dict[tuple[str, str], set[str]] = {}
+    for event in events:
+        for delivery in event.deliveries:
+            if delivery.state == "pending":
+                name = (delivery.channel, delivery.message_id)
+                found.setdefault(name, []).append(event)
+                threads.setdefault(name, set()).add(delivery.thread_id)
+    return [
+        (channel, _message(identity, members, threads[channel, identity], policy))
+        for (channel, identity), members in found.items()
+    ]
+
+
+def link_to(event: Event, base: str) -> str:
+    """Where the Dagster UI shows what an alert is about: the partition of the asset, else its check."""
+    if event.asset == PLATFORM:
+        return base
+    place = f"{base}/assets/{quote(event.asset)}"
+    if event.partition:
+        return f"{place}?view=partitions&partition={quote(event.partition, safe='')}"
+    return f"{place}?view=checks&checkDetail={quote(event.check, safe='')}"
+
+
+def _channels(event: Event, routes: Sequence[Route], alert: OpenAlert | None, policy: Policy) -> list[str]:
+    """The channels an event goes to, each once."""
+    if event.transition in {"resolved", "acknowledged"}:
+        names = list(alert.threads) if alert is not None else []
+    else:
+        names = []
+        if event.transition == "opened" or is_repeated(event):
+            names += [name for r in routes for name in r.to]
+        due = escalations_of(event)
+        names += [name for r in routes if r.escalation and r.escalation.name in due for name in r.escalation.to]
+    return [name for name in dict.fromkeys(names) if name in policy.channels]
+
+
+def _with_deliveries(
+    event: Event, channels: Iterable[str], ids: Mapping[tuple[str, str], str], alert: OpenAlert | None
+) -> Event:
+    threads = alert.threads if alert is not None else {}
+    deliveries = []
+    for channel in channels:
+        identity = ids[event.key, channel]
+        deliveries.append(Delivery(channel, message_id=identity, thread_id=threads.get(channel, identity)))
+    return replace(event, deliveries=tuple(deliveries))
+
+
+def _message(identity: str, events: Sequence[Event], threads: set[str], policy: Policy) -> Message:
+    """A digest about alerts of several threads begins one of its own."""
+    ordered = sorted(events, key=lambda event: (event.severity != "error", event.time, event.key))
+    thread = next(iter(threads)) if len(threads) == 1 else identity
+    links = {event.key: link_to(event, policy.link) for event in ordered} if policy.link else {}
+    return Message(id=identity, thread=thread, events=tuple(ordered), links=links)
