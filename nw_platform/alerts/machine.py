@@ -23,6 +23,7 @@ from nw_platform.watchdog.findings import Finding
 __all__ = [
     "SET_BACK_US",
     "acknowledge",
+    "apply",
     "escalations_of",
     "evaluation_time",
     "fold",
@@ -111,22 +112,28 @@ def fold(open_alerts: Mapping[str, OpenAlert], events: Iterable[Event]) -> dict[
     """
     known = dict(open_alerts)
     for event in sorted(events, key=_when):
-        alert = known.get(event.key)
-        if event.transition == "opened":
-            known[event.key] = _heard(OpenAlert(last=event, opened=event.opened, told=event.time), event)
-        elif alert is None or alert.opened != event.opened:
-            continue
-        elif event.transition == "resolved":
-            del known[event.key]
-        elif event.transition == "acknowledged":
-            known[event.key] = _heard(replace(alert, last=event, acknowledged=event.time), event)
+        alert = apply(known.get(event.key), event)
+        if alert is None:
+            known.pop(event.key, None)
         else:
-            told = event.time if is_repeated(event) else alert.told
-            escalated = alert.escalated | escalations_of(event)
-            known[event.key] = _heard(
-                replace(alert, last=event, told=told, acknowledged=None, escalated=escalated), event
-            )
+            known[event.key] = alert
     return known
+
+
+def apply(alert: OpenAlert | None, event: Event) -> OpenAlert | None:
+    """What is open about a key after one more transition; None: nothing. `alert`: what was open before."""
+    if event.transition == "opened":
+        return _heard(OpenAlert(last=event, opened=event.opened, told=event.time), event)
+    if alert is None or alert.opened != event.opened:
+        return alert
+    if event.transition == "resolved":
+        return None
+    if event.transition == "acknowledged":
+        return _heard(replace(alert, last=event, acknowledged=event.time), event)
+    told = event.time if is_repeated(event) else alert.told
+    escalated = alert.escalated | escalations_of(event)
+    # Of an acknowledged alert nobody is reminded, unless it got worse: then the acknowledgement is over.
+    return _heard(replace(alert, last=event, told=told, acknowledged=None, escalated=escalated), event)
 
 
 def is_repeated(event: Event) -> bool:
