@@ -11,12 +11,13 @@ from typing import Final, Literal
 
 from nw_platform.watchdog.findings import Severity
 
-__all__ = ["PLATFORM", "Delivery", "Event", "OpenAlert", "Scope", "State", "Transition"]
+__all__ = ["CHANNEL", "PLATFORM", "Delivery", "Event", "OpenAlert", "Scope", "State", "Transition"]
 
 Transition = Literal["opened", "reminded", "acknowledged", "resolved"]
 State = Literal["pending", "sent", "given_up"]
 
 PLATFORM: Final = "platform"  # the asset of findings about the platform itself; their stream is ''
+CHANNEL: Final = "channel"  # the check that a channel (its subject) takes messages: all others hear of it
 
 
 @dataclass(frozen=True, slots=True)

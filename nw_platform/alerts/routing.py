@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from urllib.parse import quote
 
-from nw_platform.alerts.alert import PLATFORM, Delivery, Event, OpenAlert
+from nw_platform.alerts.alert import CHANNEL, PLATFORM, Delivery, Event, OpenAlert
 from nw_platform.alerts.digest import message_id
 from nw_platform.alerts.machine import escalations_of, is_repeated
 from nw_platform.alerts.message import Message
@@ -80,6 +80,8 @@ def _channels(event: Event, routes: Sequence[Route], alert: OpenAlert | None, po
     """The channels an event goes to, each once."""
     if event.transition in {"resolved", "acknowledged"}:
         names = list(alert.threads) if alert is not None else []
+    elif event.asset == PLATFORM and event.check == CHANNEL:
+        names = [name for name in policy.channels if name != event.subject]  # whatever the routes: it may be their only
     else:
         names = []
         if event.transition == "opened" or is_repeated(event):
