@@ -2,6 +2,7 @@
 
 NeverwinterError                 one line: what is wrong, where, what to do
 |-- ConfigError                  the configuration is refused (exit 2)
+|   `-- SecretError              a secret cannot be had from where it is kept       [retriable]
 |-- UsageError                   a command was called wrongly (exit 2)
 |-- RequirementError             a program or download that a command needs is not there (exit 2)
 |-- SourceError                  a source cannot be read now; others go on        [retriable]
@@ -29,6 +30,7 @@ __all__ = [
     "NeverwinterError",
     "RequirementError",
     "SchemaConflictError",
+    "SecretError",
     "SourceError",
     "UsageError",
 ]
@@ -45,6 +47,13 @@ class ConfigError(NeverwinterError):
     """The configuration is wrong; nothing was started."""
 
     exit_code = 2
+
+
+class SecretError(ConfigError):
+    """A secret cannot be had from where it is kept. Its text holds no secret."""
+
+    exit_code = 1
+    retriable = True
 
 
 class UsageError(NeverwinterError):

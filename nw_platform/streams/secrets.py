@@ -1,6 +1,7 @@
 """Secrets: a configuration holds references to them, resolved only when they are needed, and never shown.
 
-A reference is `env:NAME`, `file:PATH` (the file's content without its final line break) or `vault:PATH#KEY`.
+A reference is `env:NAME`, `file:PATH` (the file's content without its final line break) or `vault:PATH#KEY` (PATH as
+`vault kv get` takes it; see docs/secrets.md).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, PlainValidator,
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from nw_platform.errors import ConfigError
+from nw_platform.streams import vault
 
 SCHEMES: Final = ("env", "vault", "file")
 REFERENCE_HELP: Final = "a reference: env:NAME, file:PATH or vault:PATH#KEY"
@@ -165,10 +167,11 @@ def reference_problem(value: object) -> str | None:
 
 
 def resolve(reference: str, environ: Mapping[str, str] | None = None) -> str:
-    """The secret that a reference names. Reads the environment or a file now; keep the result no longer than needed.
+    """The secret that a reference names, read now (from Vault: at most minutes ago). Keep it no longer than needed.
 
     Raises:
-        ConfigError: the reference is malformed, what it names is not there, or Vault is asked for.
+        ConfigError: the reference is malformed, or what it names is not there.
+        SecretError: Vault does not answer, or refuses.
     """
     problem = reference_problem(reference)
     if problem:
@@ -187,4 +190,5 @@ def resolve(reference: str, environ: Mapping[str, str] | None = None) -> str:
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "not UTF-8 text"
             raise ConfigError(f"the secret file {rest} cannot be read: {reason}") from error
-    raise ConfigError(f"{reference}: Vault is not available yet; use env:NAME or file:PATH")
+    path, _, key = rest.rpartition("#")
+    return vault.client(environ).read(path, key)

@@ -24,11 +24,6 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
         resolve(f"file:{tmp_path}/token")
 
 
-def test_vault_says_that_it_is_not_there_yet():
-    with pytest.raises(ConfigError, match="not available yet"):
-        resolve("vault:secret/kafka#password")
-
-
 @pytest.mark.parametrize("text", ["", "plain", "http://x", "env:", "env:1A", "env:A B", "vault:a", "vault:#b", "file:"])
 def test_what_is_no_reference(text):
     assert not is_reference(text)
