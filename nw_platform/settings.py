@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -20,7 +20,7 @@ from nw_platform.record.hours import to_datetime
 from nw_platform.record.rules import EventTime
 from nw_platform.sources.kafka_options import REFUSED
 from nw_platform.streams import document, problems
-from nw_platform.streams.channels import Alerts
+from nw_platform.streams.channels import PLATFORM, Alerts, Selection
 from nw_platform.streams.declaration import StreamDecl
 from nw_platform.streams.entry import MOST_HOURS, EventTimeEntry, StreamEntry
 from nw_platform.streams.names import BUILT_IN_TABLES, stream_name_problem
@@ -187,14 +187,32 @@ def _reference_problems(file: ConfigFile, base: str) -> list[ConfigProblem]:
             for option in source.options
             if source.kind == "kafka" and option in REFUSED
         ]
-    for number, route in enumerate(file.alerts.routes):
-        for place, channel in enumerate(route.to):
-            if channel not in file.alerts.channels:
-                path = ("alerts", "routes", number, "to", place)
-                found.append(ConfigProblem(path, _unknown("channel", channel, file.alerts.channels)))
+    found += [ConfigProblem(("alerts", *p.path), p.text) for p in _alert_problems(file.alerts, file.streams)]
     for number, host in enumerate(file.hosts):
         if host in file.hosts[:number]:
             found.append(ConfigProblem(("hosts", number), f"found {host!r} again; allowed: each host once"))
+    return found
+
+
+def _alert_problems(alerts: Alerts, streams: Mapping[str, StreamEntry]) -> list[ConfigProblem]:
+    """Channels and streams that are none. A name with `*` or `?` may fit nothing yet."""
+    found = []
+    for number, route in enumerate(alerts.routes):
+        named = [(("to",), route.to)] + ([(("escalate", "to"), route.escalate.to)] if route.escalate else [])
+        found += [
+            ConfigProblem(("routes", number, *keys, place), _unknown("channel", channel, alerts.channels))
+            for keys, channels in named
+            for place, channel in enumerate(channels)
+            if channel not in alerts.channels
+        ]
+    selections: dict[str, Sequence[Selection]] = {"routes": alerts.routes, "maintenance": alerts.maintenance}
+    for key, parts in selections.items():
+        found += [
+            ConfigProblem((key, number, "streams", place), _unknown("stream", stream, streams))
+            for number, part in enumerate(parts)
+            for place, stream in enumerate(part.streams or ())
+            if stream not in {*streams, PLATFORM} and not set("*?") & set(stream)
+        ]
     return found
 
 

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from nw_platform.alerts.alert import PLATFORM
 from nw_platform.record.hours import to_datetime
-from nw_platform.streams.channels import Schedule
+from nw_platform.streams.channels import Selection
 from nw_platform.streams.expectations import WEEK
 
 __all__ = ["Names", "Timetable", "stream_name"]
@@ -54,9 +54,9 @@ class Timetable:
     zone: str
 
     @classmethod
-    def of(cls, schedule: Schedule) -> Timetable:
+    def of(cls, selection: Selection) -> Timetable:
         """What the configuration says."""
-        return cls(frozenset(WEEK.index(day) for day in schedule.days), schedule.hours, schedule.zone)
+        return cls(frozenset(WEEK.index(day) for day in selection.days), selection.hours, selection.zone)
 
     def covers(self, now: int) -> bool:
         """Whether it is in effect at `now` (microseconds since the epoch). It ends just before its last minute."""

@@ -47,8 +47,15 @@ alerts:
   channels:
     ops: {kind: slack, url: "env:SLACK_WEBHOOK"}
     oncall: {kind: email, smtp: "smtp://mail:25", from: nw@example.com, to: [oncall@example.com]}
-  routes: [{severity: error, to: [ops, oncall]}, {severity: warn, to: [ops]}]
+  routes:
+    - {severity: error, to: [ops, oncall]}
+    - {severity: warn, to: [ops], days: [mon, tue, wed, thu, fri], hours: "08:00-18:00", zone: Europe/Berlin}
+    - {streams: [app], checks: [silence, lag], to: [ops], escalate: {after: 30m, to: [oncall]}}
   reminder: 1h
+  maintenance:
+    - {streams: [web], days: [sun], hours: "22:00-02:00"}
+    - {subjects: ["*.east"], from: 2026-11-22T22:00, until: 2026-11-23T04:00, zone: Europe/Berlin}
+  link: "http://dagster.example.com:3000"
 """
 
 _INTRODUCTION: Final = """\
@@ -73,7 +80,9 @@ problem: where, what was found, what is allowed, and the nearest valid name. A k
 | duration | a number and a unit: `90s`, `15m`, `24h`, `30d`; some keys also take `never` |
 | size | a number of bytes, or with a unit: `512KiB`, `1MiB` |
 | day, time of day | `2026-11-22`; `"06:00"`. UTC unless a zone is named |
-| secret | a reference: `env:NAME` (environment variable), `file:PATH` (a file's content), `vault:PATH#KEY` (not yet) |
+| hours | times of day: `"08:00-18:00"`; `"22:00-06:00"` ends on the next day |
+| time | `2026-11-22T22:00`, of the `zone` beside it; or with a zone of its own: `2026-11-22T22:00:00Z` |
+| secret | a [reference](secrets.md): `env:NAME` (environment variable), `file:PATH` (a file), `vault:PATH#KEY` |
 
 Secrets are read when they are needed, and never shown, logged or stored.
 
@@ -94,12 +103,15 @@ _SECTIONS: Final = {
     "Retention": ("### Retention", "streams.NAME.retention"),
     "Alerts": ("## Alerts", "alerts"),
     "Route": ("### Routes", "alerts.routes[]"),
+    "Escalation": ("### Escalation", "alerts.routes[].escalate"),
+    "Maintenance": ("### Maintenance", "alerts.maintenance[]"),
 }
 _NOTES: Final = {
     "SourceEntry": "A stream without `source` reads files of this machine. A secret in `options` must be a reference.",
     "StreamEntry": "What the formats are, and which keys they fill, is in [formats](formats.md).",
     "History": "An asset in Dagster can have at most 100,000 partitions, so a history has at most 100,000 hours."
     " Records outside it are kept and reported.",
+    "Alerts": "What becomes an alert, who hears of it and how often is told in [alerts](alerts.md).",
 }
 
 
@@ -123,7 +135,7 @@ def _page() -> Iterator[str]:
             yield from _kinds(
                 "### Expectations", "streams.NAME.expect[]", parts["StreamEntry"]["properties"]["expect"], parts
             )
-        if name == "Route":
+        if name == "Maintenance":
             yield from _kinds("### Channels", "alerts.channels.NAME", parts["Alerts"]["properties"]["channels"], parts)
 
 

@@ -23,6 +23,7 @@ CaFile = Annotated[
 ]
 Globs = Annotated[tuple[Text, ...], Field(min_length=1)]
 
+PLATFORM: Final = "platform"  # how routes and maintenance speak of alerts about the platform itself
 _HOURS: Final = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])\s*-\s*(?:(24):(00)|([01]?[0-9]|2[0-3]):([0-5][0-9]))\Z")
 _TIME: Final = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2})?(Z|[+-]\d{2}:\d{2})?)?\Z")
 _FOREVER: Final = 1 << 62  # microseconds
@@ -176,9 +177,13 @@ class Apprise(Part):
 Channel = Annotated[Slack | Email | Snmp | Sms | Webhook | Apprise, Field(discriminator="kind")]
 
 
-class Schedule(Part):
-    """Times of the week, by the clocks of a time zone."""
+class Selection(Part):
+    """Alerts of some streams and checks, at times of the week."""
 
+    streams: Globs | None = Field(
+        default=None, description="Names of streams, with * and ?; platform is the platform itself."
+    )
+    checks: Globs | None = Field(default=None, description="Names of checks, with * and ?.")
     days: Annotated[tuple[Weekday, ...], Field(min_length=1)] = Field(
         default=WEEK, description="Days of the week on which it begins: mon, tue, wed, thu, fri, sat, sun."
     )
@@ -196,27 +201,19 @@ class Escalation(Part):
     to: Addresses = Field(description="Names of channels.")
 
 
-class Route(Schedule):
+class Route(Selection):
     """Alerts that all of these keys fit go to some channels; of several routes that fit, all count."""
 
     severity: Literal["error", "warn"] | None = Field(default=None, description="The severity of the alerts.")
-    streams: Globs | None = Field(
-        default=None, description="Names of streams, with * and ?; platform is the platform itself."
-    )
-    checks: Globs | None = Field(default=None, description="Names of checks, with * and ?.")
     to: Addresses = Field(description="Names of channels.")
     escalate: Escalation | None = Field(
         default=None, description="Who hears of it if nobody acknowledges: {after: 30m, to: [boss]}."
     )
 
 
-class Maintenance(Schedule):
+class Maintenance(Selection):
     """While this lasts, what fits opens no alert, and none is repeated. What still fails at its end opens then."""
 
-    streams: Globs | None = Field(
-        default=None, description="Names of streams, with * and ?; platform is the platform itself."
-    )
-    checks: Globs | None = Field(default=None, description="Names of checks, with * and ?.")
     subjects: Globs | None = Field(
         default=None, description="What of a stream: hosts, files, names of expectations, with * and ?."
     )
