@@ -71,11 +71,16 @@ class Volume(_Windowed):
     max_lines: Lines | None = Field(default=None, description="At most so many lines a window.")
     change_pct: Annotated[float, Field(gt=0, strict=True)] | None = Field(
         default=None,
-        description="The largest difference, in percent, from the median of the same hour on the days before.",
+        description="The largest difference, in percent, from the medians of the same hour on the days and on the"
+        " same weekday before; far from both is a finding.",
     )
     days: int = Field(
-        default=7, ge=1, le=60, strict=True, description="change_pct: how many days before are looked at."
+        default=7, ge=0, le=60, strict=True, description="change_pct: how many days before are looked at."
     )
+    weeks: int = Field(
+        default=4, ge=0, le=26, strict=True, description="change_pct: how many weeks before are looked at."
+    )
+    zone: Zone = Field(default="UTC", description="change_pct: the time zone of the same hour.")
 
     @model_validator(mode="after")
     def _some_bound(self) -> Volume:
@@ -181,6 +186,25 @@ class Late(_Share):
     kind: Literal["late"]
 
 
+class Spill(_Share):
+    """The share of records that went through a sender's spool stays below a bound."""
+
+    kind: Literal["spill"]
+
+
+class UnexpectedTypes(_Expectation):
+    """There are no other log types than these."""
+
+    kind: Literal["unexpected_types"]
+    severity: Severity = Field(default="warn", description="What an alert about it is: warn or error.")
+    allowed: Annotated[tuple[Text, ...], Field(min_length=1)] = Field(
+        description="The log types that may occur; * and ? stand for anything."
+    )
+    at_least: Annotated[int, Field(ge=1, strict=True)] = Field(
+        default=1, description="Fewer lines of a type in an hour are never a finding."
+    )
+
+
 class Lag(_Expectation):
     """Data does not wait long at the source, and is read long before the source deletes it."""
 
@@ -200,6 +224,6 @@ class Lag(_Expectation):
 
 
 Expectation = Annotated[
-    Heartbeat | Volume | File | Rate | Balance | Values | ErrorRate | Late | Lag,
+    Heartbeat | Volume | File | Rate | Balance | Values | ErrorRate | Late | Spill | UnexpectedTypes | Lag,
     Field(discriminator="kind"),
 ]

@@ -1,8 +1,9 @@
 """Declarations of expectations -> the rules that are judged, and which checks an asset has.
 
-Three checks have a rule without being declared, because their absence would hide what everybody wants to know:
-`error_rate` (an hour with more than 5 % errors, at least 3 of them), `late` (more than 1 % late lines) and `lag` (data
-that waits for more than 5 minutes, or three times `every`). A declaration replaces the rule.
+Some checks have a rule without being declared, because their absence would hide what everybody wants to know:
+`error_rate` (an hour with more than 5 % errors, at least 3 of them), `late` (more than 1 % late lines), `spill` (more
+than 10 % spilled records, at least 100 of them) and `lag` (data that waits for more than 5 minutes, or three times
+`every`). A declaration replaces the rule.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import time
+from types import MappingProxyType
 from typing import Final
 
 from nw_platform.settings import Settings
@@ -26,6 +28,7 @@ from nw_platform.watchdog.expectations import (
     ShareRule,
     SilenceRule,
     StreamRules,
+    TypesRule,
     ValuesRule,
     VolumeRule,
 )
@@ -34,6 +37,7 @@ DEFAULT_ERROR_RATE: Final = ShareRule(check="error_rate", subject="", max_pct=5.
 DEFAULT_LAG_US: Final = 5 * MINUTE_US
 _PATIENCE: Final = 3  # times `every`: so long data may wait
 DEFAULT_LATE: Final = ShareRule(check="late", subject="", max_pct=1.0)
+DEFAULT_SPILL: Final = ShareRule(check="spill", subject="", max_pct=10.0, at_least=100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,8 @@ CHECKS: Final[Mapping[str, CheckInfo]] = {
     "silence": CheckInfo("logs", "Every host gives a sign of life as often as expected."),
     "error_rate": CheckInfo("logs", "The share of errors, rejected lines included, is below its bound."),
     "late": CheckInfo("logs", "The share of lines that came late is below its bound."),
+    "spill": CheckInfo("logs", "The share of records that went through a sender's spool is below its bound."),
+    "unexpected_types": CheckInfo("logs", "There are no other log types than those expected."),
     "rate": CheckInfo("logs", "The share of lines for which a condition holds is within its bounds."),
     "balance": CheckInfo("logs", "Two conditions hold for equally many lines."),
     "values": CheckInfo("logs", "A column holds no other values than those allowed."),
@@ -68,21 +74,24 @@ def rules_of_all(settings: Settings) -> list[StreamRules]:
     found = []
     hosts = settings.hosts
     for stream in settings.streams.values():
-        rules = rules_of(stream, hosts)
+        rules = rules_of(stream, hosts, _datacenters(settings) if hosts else {})
         if rules.of(SilenceRule):
             hosts = ()
         found.append(rules)
     return found
 
 
-def rules_of(stream: StreamDecl, hosts: Iterable[str] = ()) -> StreamRules:
-    """The rules of one stream. Subjects are made unique where two expectations of a kind look alike."""
+def rules_of(
+    stream: StreamDecl, hosts: Iterable[str] = (), datacenters: Mapping[str, str] = MappingProxyType({})
+) -> StreamRules:
+    """The rules of one stream. Subjects are made unique where two expectations of a kind look alike.
+
+    `hosts`: those that are missed if no stream has seen them; `datacenters`: where they are.
+    """
     rules: list[Rule] = []
     taken: dict[tuple[str, str], int] = {}
     for expectation in stream.expect:
         rule = _rule(expectation, stream, tuple(hosts))
-        if rule is None:
-            continue
         key = (type(rule).__name__, rule.subject)
         taken[key] = taken.get(key, 0) + 1
         if taken[key] > 1:
@@ -93,6 +102,8 @@ def rules_of(stream: StreamDecl, hosts: Iterable[str] = ()) -> StreamRules:
         rules.append(DEFAULT_ERROR_RATE)
     if DEFAULT_LATE.check not in shares and stream.late_after_us is not None:
         rules.append(DEFAULT_LATE)
+    if DEFAULT_SPILL.check not in shares:
+        rules.append(DEFAULT_SPILL)
     if not any(isinstance(rule, LagRule) for rule in rules):
         rules.append(LagRule(subject="", max_age_us=_max_age_us(stream)))
     return StreamRules(
@@ -103,7 +114,16 @@ def rules_of(stream: StreamDecl, hosts: Iterable[str] = ()) -> StreamRules:
         landing=stream.source.kind == "landing",
         where=_where(stream),
         paused=stream.paused,
+        datacenters=dict(datacenters),
     )
+
+
+def _datacenters(settings: Settings) -> dict[str, str]:
+    """Where the declared hosts are: `web-01.east` in the data centre `east`; else in the only one there is."""
+    centers = {source.datacenter for source in settings.sources.values() if source.datacenter is not None}
+    only = next(iter(centers)) if len(centers) == 1 else None
+    found = {host: end if (end := host.rpartition(".")[2]) in centers else only for host in settings.hosts}
+    return {host: where for host, where in found.items() if where is not None}
 
 
 def checks_of(rules: StreamRules) -> list[str]:
@@ -116,6 +136,7 @@ def checks_of(rules: StreamRules) -> list[str]:
         RateRule: "rate",
         BalanceRule: "balance",
         ValuesRule: "values",
+        TypesRule: "unexpected_types",
     }
     names = {"continuity", "lag", "completeness", "history"}
     for rule in rules.rules:
@@ -123,7 +144,7 @@ def checks_of(rules: StreamRules) -> list[str]:
     return [name for name in CHECKS if name in names]
 
 
-def _rule(expectation: declared.Expectation, stream: StreamDecl, hosts: tuple[str, ...]) -> Rule | None:
+def _rule(expectation: declared.Expectation, stream: StreamDecl, hosts: tuple[str, ...]) -> Rule:
     """The rule that a declaration stands for."""
     match expectation:
         case declared.Volume():
@@ -135,6 +156,8 @@ def _rule(expectation: declared.Expectation, stream: StreamDecl, hosts: tuple[st
                 grace_us=expectation.grace_us,
                 change_pct=expectation.change_pct,
                 days=expectation.days,
+                weeks=expectation.weeks,
+                zone=expectation.zone,
                 severity=expectation.severity,
             )
         case declared.File() | declared.Lag():
@@ -149,24 +172,10 @@ def _rule(expectation: declared.Expectation, stream: StreamDecl, hosts: tuple[st
                 hosts=hosts,
                 severity=expectation.severity,
             )
-        case declared.Values():
-            return ValuesRule(
-                subject=expectation.column,
-                column=expectation.column,
-                allowed=tuple(_as_text(value) for value in expectation.allowed),
-                max_pct=expectation.max_pct,
-                severity=expectation.severity,
-            )
-        case declared.ErrorRate() | declared.Late():
-            return ShareRule(
-                check=expectation.kind,
-                subject="",
-                max_pct=expectation.max_pct,
-                at_least=expectation.at_least,
-                severity=expectation.severity,
-            )
-        case _:
+        case declared.Rate() | declared.Balance():
             return _windowed(expectation)
+        case _:
+            return _of_lines(expectation)
 
 
 def _of_raw(expectation: declared.File | declared.Lag, stream: StreamDecl) -> Rule:
@@ -197,32 +206,58 @@ def _max_age_us(stream: StreamDecl) -> int:
     return max(DEFAULT_LAG_US, _PATIENCE * stream.every_us)
 
 
-def _windowed(expectation: declared.Expectation) -> Rule | None:
-    """The rules of conditions."""
+def _of_lines(
+    expectation: declared.Values | declared.UnexpectedTypes | declared.ErrorRate | declared.Late | declared.Spill,
+) -> Rule:
+    """The rules of what the lines of an hour hold."""
     match expectation:
-        case declared.Rate():
-            return RateRule(
-                subject=expectation.name,
-                where=expectation.where,
-                of=expectation.of,
+        case declared.Values():
+            return ValuesRule(
+                subject=expectation.column,
+                column=expectation.column,
+                allowed=tuple(_as_text(value) for value in expectation.allowed),
                 max_pct=expectation.max_pct,
-                min_pct=expectation.min_pct,
-                every_us=expectation.every_us,
-                grace_us=expectation.grace_us,
                 severity=expectation.severity,
             )
-        case declared.Balance():
-            return BalanceRule(
-                subject=expectation.name,
-                left=expectation.left,
-                right=expectation.right,
-                tolerance_pct=expectation.tolerance_pct,
-                every_us=expectation.every_us,
-                grace_us=expectation.grace_us,
+        case declared.UnexpectedTypes():
+            return TypesRule(
+                subject="",
+                allowed=expectation.allowed,
+                at_least=expectation.at_least,
                 severity=expectation.severity,
             )
         case _:
-            return None
+            return ShareRule(
+                check=expectation.kind,
+                subject="",
+                max_pct=expectation.max_pct,
+                at_least=expectation.at_least,
+                severity=expectation.severity,
+            )
+
+
+def _windowed(expectation: declared.Rate | declared.Balance) -> Rule:
+    """The rules of conditions."""
+    if isinstance(expectation, declared.Rate):
+        return RateRule(
+            subject=expectation.name,
+            where=expectation.where,
+            of=expectation.of,
+            max_pct=expectation.max_pct,
+            min_pct=expectation.min_pct,
+            every_us=expectation.every_us,
+            grace_us=expectation.grace_us,
+            severity=expectation.severity,
+        )
+    return BalanceRule(
+        subject=expectation.name,
+        left=expectation.left,
+        right=expectation.right,
+        tolerance_pct=expectation.tolerance_pct,
+        every_us=expectation.every_us,
+        grace_us=expectation.grace_us,
+        severity=expectation.severity,
+    )
 
 
 def _volume_subject(expectation: declared.Volume) -> str:

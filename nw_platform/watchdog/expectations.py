@@ -6,7 +6,8 @@ Lengths of time are microseconds; windows are multiples of a minute, aligned to 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date, time
 from typing import Any, Final
 
@@ -25,8 +26,10 @@ class VolumeRule:
     max_lines: int | None = None
     every_us: int = 60 * MINUTE_US
     grace_us: int = DEFAULT_GRACE_US  # how long after a window's end its lines may still come
-    change_pct: float | None = None  # largest difference from the median of the same hour of the days before
+    change_pct: float | None = None  # largest difference from the medians of the same hour before
     days: int = 7
+    weeks: int = 4
+    zone: str = "UTC"  # of "the same hour"
     severity: Severity = "error"
 
 
@@ -61,9 +64,9 @@ class SilenceRule:
 
 @dataclass(frozen=True, slots=True)
 class ShareRule:
-    """At most so many per cent of an hour's lines are errors, or late."""
+    """At most so many per cent of an hour's lines are errors, or late; or of its records went through a spool."""
 
-    check: str  # error_rate | late
+    check: str  # error_rate | late | spill
     subject: str
     max_pct: float
     at_least: int = 1  # fewer than this many are never a finding
@@ -109,6 +112,16 @@ class ValuesRule:
 
 
 @dataclass(frozen=True, slots=True)
+class TypesRule:
+    """No other log types than these."""
+
+    subject: str
+    allowed: tuple[str, ...]  # names; `*` and `?` stand for anything
+    at_least: int = 1  # fewer lines of a type are never a finding
+    severity: Severity = "warn"
+
+
+@dataclass(frozen=True, slots=True)
 class LagRule:
     """Data waits at the source for at most so long, and is read at least so long before the source deletes it."""
 
@@ -118,7 +131,7 @@ class LagRule:
     severity: Severity = "warn"  # of the age; data that is about to be lost is an error
 
 
-Rule = VolumeRule | FileRule | SilenceRule | ShareRule | RateRule | BalanceRule | ValuesRule | LagRule
+Rule = VolumeRule | FileRule | SilenceRule | ShareRule | RateRule | BalanceRule | ValuesRule | TypesRule | LagRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +144,7 @@ class StreamRules:
     history_until: date | None = None  # exclusive
     landing: bool = True  # files, whose positions start at 0; else offsets of a topic, which need not
     where: str = ""  # where its files are, for messages
+    datacenters: Mapping[str, str] = field(default_factory=dict)  # declared host -> its datacenter, where known
     paused: bool = False  # nothing is expected of it for now
 
     def of(self, kind: type[Any]) -> tuple[Any, ...]:

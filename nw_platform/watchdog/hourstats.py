@@ -16,12 +16,15 @@ import pyarrow as pa
 from nw_platform.lake.engine import literal, quoted, scan
 from nw_platform.lake.tables import LakeFile
 from nw_platform.record.hours import HOUR_US, hour_of
-from nw_platform.watchdog.expectations import SilenceRule, StreamRules, ValuesRule
+from nw_platform.watchdog.expectations import SilenceRule, StreamRules, TypesRule, ValuesRule
 from nw_platform.watchdog.observations import HourStats
 
 OTHERS: Final = "(others)"
-_NEEDED: Final = ("event_time", "ingest_time", "host", "series", "late", "reject_reason")
+_NEEDED: Final = (
+    "event_time", "ingest_time", "datacenter", "host", "log_type", "series", "spilled", "late", "reject_reason"
+)  # fmt: skip
 _TOP_VALUES: Final = 5
+_MOST_TYPES: Final = 1000
 _HOUR: Final = f"epoch_us(event_time) // {HOUR_US}"
 _MINUTE: Final = f"(epoch_us(event_time) % {HOUR_US} + {HOUR_US}) % {HOUR_US} // 60000000"
 
@@ -32,6 +35,7 @@ class Counted:
 
     hours: dict[str, HourStats] = field(default_factory=dict)
     hosts: dict[str, int] = field(default_factory=dict)  # host -> event time of its last record
+    datacenters: dict[str, str] = field(default_factory=dict)  # host -> where it is
     broken: dict[str, str] = field(default_factory=dict)  # condition or column -> why it cannot be evaluated
 
 
@@ -53,6 +57,8 @@ def count_hours(
     _count_lines(view, counted, by_minute=rules.reach_us > 0)
     _count_reasons(view, counted)
     _count_hosts(view, counted, last_seen=bool(rules.of(SilenceRule)))
+    if rules.of(TypesRule):
+        _count_types(view, counted)
     for condition in rules.conditions:
         _count_condition(view, counted, condition)
     for rule in rules.of(ValuesRule):
@@ -85,7 +91,8 @@ def _count_lines(view: _View, counted: Counted, *, by_minute: bool) -> None:
         f"{_HOUR}, {_MINUTE if by_minute else '0'}, count(*) FILTER (series <> 'watchdog'), "
         "count(*) FILTER (series = 'error'), count(*) FILTER (late AND series <> 'watchdog'), "
         "count(*) FILTER (series = 'watchdog'), epoch_us(min(event_time) FILTER (series <> 'watchdog')), "
-        "epoch_us(max(event_time) FILTER (series <> 'watchdog')), epoch_us(min(event_time) FILTER (series = 'error'))",
+        "epoch_us(max(event_time) FILTER (series <> 'watchdog')), epoch_us(min(event_time) FILTER (series = 'error')), "
+        "count(*) FILTER (spilled)",
         "GROUP BY 1, 2 ORDER BY 1, 2",
     )
     grouped: dict[int, list[Any]] = {}
@@ -105,6 +112,7 @@ def _count_lines(view: _View, counted: Counted, *, by_minute: bool) -> None:
             first_time=min(firsts, default=None),
             last_time=max(lasts, default=None),
             error_since=min(errors, default=None),
+            spilled=sum(row[9] for row in group),
         )
 
 
@@ -122,23 +130,42 @@ def _count_reasons(view: _View, counted: Counted) -> None:
 
 
 def _count_hosts(view: _View, counted: Counted, *, last_seen: bool) -> None:
-    """The hosts with most errors and most late lines of each hour; and when each host was last seen."""
-    if any(stats.errors or stats.late for stats in counted.hours.values()):
+    """The hosts with most errors, late lines and spilled records of each hour; and when each host was last seen."""
+    if any(stats.errors or stats.late or stats.spilled for stats in counted.hours.values()):
         by_host = view.query(
-            f"{_HOUR} AS h, host, count(*) FILTER (series = 'error') AS errors, count(*) FILTER (late) AS lates",
+            f"{_HOUR} AS h, host, count(*) FILTER (series = 'error') AS errors, "
+            "count(*) FILTER (late AND series <> 'watchdog') AS lates, count(*) FILTER (spilled) AS spills",
             "GROUP BY 1, 2 HAVING host IS NOT NULL ORDER BY 1, 2",
-            where="series = 'error' OR (late AND series <> 'watchdog')",
+            where="series = 'error' OR late OR spilled",
         )
-        for index, host, errors, lates in by_host:
-            stats = counted.hours[hour_of(index * HOUR_US)]
-            if errors > (stats.error_host[1] if stats.error_host else 0):
-                _change(counted, index, error_host=(host, errors))
-            if lates > (stats.late_host[1] if stats.late_host else 0):
-                _change(counted, index, late_host=(host, lates))
+        for index, host, *counts in by_host:
+            for name, count in zip(("error_host", "late_host", "spill_host"), counts, strict=True):
+                worst = getattr(counted.hours[hour_of(index * HOUR_US)], name)
+                if count > (worst[1] if worst else 0):
+                    _change(counted, index, **{name: (host, count)})
     if last_seen:
-        counted.hosts = dict(
-            view.query("host, epoch_us(max(event_time))", "GROUP BY 1 ORDER BY 1", where="host IS NOT NULL")
+        rows = view.query(
+            "host, epoch_us(max(event_time)), max_by(datacenter, event_time)",
+            "GROUP BY 1 ORDER BY 1",
+            where="host IS NOT NULL",
         )
+        counted.hosts = {host: last for host, last, _ in rows}
+        counted.datacenters = {host: where for host, _, where in rows if where is not None}
+
+
+def _count_types(view: _View, counted: Counted) -> None:
+    """Lines by log type, of each hour those with most."""
+    rows = view.query(
+        f"{_HOUR} AS h, log_type, count(*) AS n",
+        f"GROUP BY 1, 2 QUALIFY row_number() OVER (PARTITION BY h ORDER BY n DESC, log_type) <= {_MOST_TYPES} "
+        "ORDER BY h, n DESC, log_type",
+        where="series <> 'watchdog' AND log_type IS NOT NULL",
+    )
+    found: dict[int, dict[str, int]] = {}
+    for index, name, lines in rows:
+        found.setdefault(index, {})[name] = lines
+    for index, types in found.items():
+        _change(counted, index, types=types)
 
 
 def _count_condition(view: _View, counted: Counted, condition: str) -> None:

@@ -17,7 +17,7 @@ from nw_platform.record.hours import hour_start, next_hour
 from nw_platform.watchdog.observations import Balanced, HourStats
 from nw_platform.watchdog.receipts import ReceiptFold
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 
 
 @dataclass(slots=True)
@@ -31,8 +31,10 @@ class StreamMemory:
     logs_version: int = -1
     tokens: dict[str, str] = field(default_factory=dict)  # event hour -> token of what was judged
     stats: dict[str, HourStats] = field(default_factory=dict)  # of the hours that windows may still reach
+    lines: dict[str, int] = field(default_factory=dict)  # of the hours that later ones may be compared with
     broken: dict[str, str] = field(default_factory=dict)
     hosts: dict[str, int] = field(default_factory=dict)
+    datacenters: dict[str, str] = field(default_factory=dict)  # of hosts
     first_event: int | None = None
     last_event: int | None = None
     outside: dict[str, int] = field(default_factory=dict)
@@ -85,7 +87,8 @@ class StreamMemory:
 
 
 _PLAIN: Final = (
-    "first_look", "rules", "receipts_version", "logs_version", "tokens", "broken", "hosts", "first_event",
+    "first_look", "rules", "receipts_version", "logs_version", "tokens", "lines", "broken", "hosts", "datacenters",
+    "first_event",
     "last_event", "outside", "judged_until",
 )  # fmt: skip
 
@@ -114,6 +117,6 @@ def _stats(data: Mapping[str, Any]) -> HourStats:
     fields = dict(data)
     fields["minutes"] = tuple(fields["minutes"])
     fields["conditions"] = {name: tuple(minutes) for name, minutes in fields["conditions"].items()}
-    for name in ("error_host", "late_host"):
+    for name in ("error_host", "late_host", "spill_host"):
         fields[name] = tuple(fields[name]) if fields[name] else None
     return HourStats(**fields)

@@ -61,6 +61,9 @@ class HourStats:
     error_host: tuple[str, int] | None = None  # the host with most errors, and how many
     late_host: tuple[str, int] | None = None
     error_since: int | None = None  # event time of the first error
+    spilled: int = 0  # records of every series that went through a spool
+    spill_host: tuple[str, int] | None = None
+    types: Mapping[str, int] = field(default_factory=dict)  # log type -> lines, where a rule asks for it
     conditions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # SQL condition -> lines by minute
     values: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # subject -> value not allowed -> lines
     filled: Mapping[str, int] = field(default_factory=dict)  # subject -> lines with a value
@@ -123,8 +126,9 @@ class StreamObservations:
     outside_history: Mapping[str, int] = field(default_factory=dict)  # event hour outside `history` -> records
     balances: Mapping[str, Balance] = field(default_factory=dict)
     in_flight: Mapping[str, int] = field(default_factory=dict)  # event hour -> records of the newest receipts
-    same_hours: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # hour -> same hours before -> lines
+    same_hours: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # hour -> earlier hour -> lines
     hosts: Mapping[str, int] = field(default_factory=dict)  # host -> event time of its last sign of life
+    datacenters: Mapping[str, str] = field(default_factory=dict)  # host -> where it is, if that is known
     problems: Sequence[SourceProblem] = ()  # met by the last tick while it looked at the source
     failure: str = ""  # why the last tick could not read the stream at all
     lag: LagSeen | None = None  # None: not known

@@ -20,20 +20,27 @@ from nw_platform.lake.engine import connect
 from nw_platform.lake.receipts import read_receipt_files
 from nw_platform.lake.store import Lake
 from nw_platform.lake.tables import LakeFile, Snapshot
-from nw_platform.record.hours import HOUR_US, hour_of, hour_start, hours_between, next_hour
+from nw_platform.record.hours import HOUR_US, hour_of
 from nw_platform.record.spans import Receipt
 from nw_platform.watchdog import hourstats, memory
 from nw_platform.watchdog.balances import count_balances, count_duplicates
 from nw_platform.watchdog.evaluate import evaluate
-from nw_platform.watchdog.expectations import StreamRules, VolumeRule
+from nw_platform.watchdog.expectations import StreamRules
 from nw_platform.watchdog.findings import Finding
+from nw_platform.watchdog.horizon import (
+    compared_hours,
+    compared_us,
+    is_outside,
+    judged_hours,
+    kept_us,
+    reached_hours,
+    same_hours,
+)
 from nw_platform.watchdog.memory import StreamMemory
 from nw_platform.watchdog.observations import Balanced, LagSeen, SourceProblem, StreamObservations
 from nw_platform.watchdog.receipts import ReceiptFold
 
-LOOK_BACK_US: Final = 31 * 24 * HOUR_US  # the first look does not judge absence further back than this
 _HOSTS_US: Final = 7 * 24 * HOUR_US  # a host that was silent for longer is gone, unless it is declared
-_KEEP_HOURS: Final = 48
 _NONE: Final[Mapping[str, Collection[str]]] = {}
 
 
@@ -205,7 +212,7 @@ class Watch:
         at_rest = logs is None or logs.version == known.logs_version
         changed = [] if at_rest or logs is None else self._compare(rules, known, logs, now)
         also = set(look.also.get(stream, ()))
-        judge = sorted({*_judged(rules, known, changed, now), *also})
+        judge = sorted({*judged_hours(rules, known, changed, now), *also})
         if logs is not None:
             _count(rules, known, logs, judge, look)
         if new or not at_rest:
@@ -229,11 +236,12 @@ class Watch:
             hours=known.stats,
             first_event=known.first_kept(),
             last_event=known.last_event,
-            outside_history={hour: n for hour, n in known.outside.items() if _is_outside(rules, hour, now)},
+            outside_history={hour: n for hour, n in known.outside.items() if is_outside(rules, hour, now)},
             balances=known.balances,
             in_flight=known.fold.in_flight(now),
-            same_hours=_same_hours(rules, known, judge),
+            same_hours=same_hours(rules, known, judge),
             hosts={host: last for host, last in known.hosts.items() if last > now - _HOSTS_US},
+            datacenters=known.datacenters,
             problems=tuple(look.tick.problems.get(stream, ())),
             failure=look.tick.failures.get(stream, ""),
             lag=look.tick.lags.get(stream),
@@ -296,32 +304,19 @@ class Watch:
         gone = [hour for hour in known.tokens if hour not in states]
         for hour in (*changed, *gone):
             known.stats.pop(hour, None)
+            known.lines.pop(hour, None)
             known.tokens.pop(hour, None)
         for hour in changed:
             known.tokens[hour] = states[hour].token
-        known.outside = {hour: state.records for hour, state in states.items() if _is_outside(rules, hour, now)}
+        known.outside = {hour: state.records for hour, state in states.items() if is_outside(rules, hour, now)}
         return sorted([*changed, *gone], reverse=True)
-
-
-def _judged(rules: StreamRules, known: StreamMemory, changed: Sequence[str], now: int) -> list[str]:
-    """The event hours to judge: around now, changed, and failed at the last look."""
-    reach = max(rules.reach_us, HOUR_US)
-    since = known.since()
-    begin = since if known.judged_until is None else known.judged_until - reach - rules.settle_us
-    begin = max(begin, since, now - LOOK_BACK_US)
-    judge = {*hours_between(hour_of(begin), next_hour(hour_of(now))), *known.failing, *changed}
-    for hour in changed if reach > HOUR_US else ():  # a window belongs to its last hour, which may be a later one
-        judge.update(hours_between(hour, hour_of(hour_start(hour) + reach)))
-    inside = [hour for hour in known.tokens if not _is_outside(rules, hour, now)]
-    if changed and inside and rules.history_until is not None and rules.reach_us:
-        # Whoever says where history ends wants to know of the holes in it.
-        judge.update(hours_between(min(inside), max(inside)))
-    return sorted(judge)
 
 
 def _count(rules: StreamRules, known: StreamMemory, logs: Snapshot, judge: Sequence[str], look: _Look) -> None:
     """Count the hours to judge, and those that their windows and comparisons reach into, where not known yet."""
-    needed = {hour for hour in _reached(rules, judge) if hour in known.tokens and hour not in known.stats}
+    needed = {hour for hour in reached_hours(rules, judge) if hour in known.tokens and hour not in known.stats}
+    compared = {name for hour in judge for name in compared_hours(rules, hour)}
+    needed |= {hour for hour in compared if hour in known.tokens and hour not in known.lines}
     if needed:
         files, schema = logs.hour_files(needed), logs.schema()
         counted = hourstats.count_hours(look.connect(), rules, files, schema, look.as_of)
@@ -329,8 +324,12 @@ def _count(rules: StreamRules, known: StreamMemory, logs: Snapshot, judge: Seque
         known.broken = counted.broken
         for host, last in counted.hosts.items():
             known.hosts[host] = max(last, known.hosts.get(host, last))
+        known.datacenters |= counted.datacenters
         known.widen(counted.hours.values())
-    keep, judged = hour_of(look.now - _keep_us(rules)), set(judge)
+        comparable = hour_of(look.now - compared_us(rules))
+        known.lines |= {hour: stats.lines for hour, stats in counted.hours.items()}
+        known.lines = {hour: n for hour, n in known.lines.items() if hour >= comparable or hour in compared}
+    keep, judged = hour_of(look.now - kept_us(rules)), set(judge)
     known.stats = {hour: stats for hour, stats in known.stats.items() if hour >= keep or hour in judged}
 
 
@@ -351,41 +350,3 @@ def _is_folded(file: LakeFile, lanes: Mapping[str, tuple[int, str]]) -> bool:
     if lane is None or sequence is None or lane[0] != lane[1] or lane[0] not in lanes:
         return False
     return int(sequence[1]) <= lanes[lane[0]][0]
-
-
-def _is_outside(rules: StreamRules, hour: str, now: int) -> bool:
-    """Whether an hour is none of the stream's history. Without a declared end that ends a day from now."""
-    day = hour[:10]
-    if day < rules.history_from.isoformat():
-        return True
-    if rules.history_until is None:
-        return hour > hour_of(now + 24 * HOUR_US)
-    return day >= rules.history_until.isoformat()
-
-
-def _reached(rules: StreamRules, judge: Iterable[str]) -> set[str]:
-    """The hours whose counts are needed to judge `judge`."""
-    back = max(rules.reach_us, HOUR_US)
-    days = max((rule.days for rule in rules.of(VolumeRule) if rule.change_pct is not None), default=0)
-    needed: set[str] = set()
-    for hour in judge:
-        start = hour_start(hour)
-        needed.update(hour_of(start - n * HOUR_US) for n in range(-(-back // HOUR_US)))
-        needed.update(hour_of(start - n * 24 * HOUR_US) for n in range(1, days + 1))
-    return needed
-
-
-def _same_hours(rules: StreamRules, known: StreamMemory, judge: Iterable[str]) -> dict[str, dict[str, int]]:
-    """Lines of the same UTC hour on the days before."""
-    days = max((rule.days for rule in rules.of(VolumeRule) if rule.change_pct is not None), default=0)
-    found: dict[str, dict[str, int]] = {}
-    for hour in judge if days else ():
-        earlier = (hour_of(hour_start(hour) - n * 24 * HOUR_US) for n in range(1, days + 1))
-        found[hour] = {before: known.stats[before].lines for before in earlier if before in known.stats}
-    return found
-
-
-def _keep_us(rules: StreamRules) -> int:
-    """How far back counts are remembered."""
-    days = max((rule.days for rule in rules.of(VolumeRule) if rule.change_pct is not None), default=0)
-    return max(_KEEP_HOURS * HOUR_US, rules.reach_us + rules.settle_us + HOUR_US, (days + 1) * 24 * HOUR_US)

@@ -1,12 +1,21 @@
-"""Checks of logs that compare counts: error_rate, late, rate, balance, values."""
+"""Checks of logs that compare counts: error_rate, late, spill, rate, balance, values, unexpected_types."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from fnmatch import fnmatchcase
 from typing import Final
 
 from nw_platform.record.hours import hour_start, next_hour, to_iso
-from nw_platform.watchdog.expectations import BalanceRule, RateRule, ShareRule, StreamRules, ValuesRule
+from nw_platform.watchdog.expectations import (
+    BalanceRule,
+    RateRule,
+    Rule,
+    ShareRule,
+    StreamRules,
+    TypesRule,
+    ValuesRule,
+)
 from nw_platform.watchdog.findings import Finding
 from nw_platform.watchdog.observations import HourStats, StreamObservations, lines_between, windows_of
 from nw_platform.watchdog.volume import may_conclude
@@ -29,28 +38,43 @@ def judge(rules: StreamRules, seen: StreamObservations, now: int) -> Iterator[Fi
             yield _finding(rules, broken, None, message, {}, repair="nw config check")
     for hour in seen.judge:
         stats = seen.hours.get(hour)
-        if stats is not None and stats.lines:
-            for share in rules.of(ShareRule):
-                yield _share(rules, share, hour, stats)
-            for value in rules.of(ValuesRule):
-                if _broken(value, seen) is None:
-                    yield _values(rules, value, hour, stats)
+        if stats is not None:
+            yield from _of_hour(rules, seen, hour, stats)
         for rate in rules.of(RateRule):
             yield from _windowed(rules, rate, seen, hour, now=now, window=_rate_of(rate, seen))
         for balance in rules.of(BalanceRule):
             yield from _windowed(rules, balance, seen, hour, now=now, window=_balance_of(balance, seen))
 
 
-_WHAT: Final = {"error_rate": "are errors", "late": "came late"}
+def _of_hour(rules: StreamRules, seen: StreamObservations, hour: str, stats: HourStats) -> Iterator[Finding]:
+    """What the lines of one hour say by themselves."""
+    for share in rules.of(ShareRule):
+        if stats.lines or (share.check == "spill" and stats.watchdog):
+            yield _share(rules, share, hour, stats)
+    if stats.lines:
+        for value in rules.of(ValuesRule):
+            if _broken(value, seen) is None:
+                yield _values(rules, value, hour, stats)
+        for types in rules.of(TypesRule):
+            yield _types(rules, types, hour, stats)
+
+
+_WHAT: Final = {"error_rate": "are errors", "late": "came late", "spill": "went through a spool"}
 
 
 def _share(rules: StreamRules, rule: ShareRule, hour: str, stats: HourStats) -> Finding:
-    """Of the lines of an hour, how many are errors, or late."""
+    """Of the lines of an hour, how many are errors, or late; of its records, how many went through a spool."""
     errors = rule.check == "error_rate"
-    part = stats.errors if errors else stats.late
-    pct = 100.0 * part / stats.lines
-    numbers: dict[str, object] = {"lines": stats.lines, "part": part, "pct": round(pct, 3), "max_pct": rule.max_pct}
-    worst = stats.error_host if errors else stats.late_host
+    what, whole = "lines", stats.lines
+    if errors:
+        part, worst, first = stats.errors, stats.error_host, stats.error_since
+    elif rule.check == "late":
+        part, worst, first = stats.late, stats.late_host, stats.first_time
+    else:  # watchdog records tell of a spool, too
+        what, whole = "records", stats.lines + stats.watchdog
+        part, worst, first = stats.spilled, stats.spill_host, stats.first_time
+    pct = 100.0 * part / whole
+    numbers: dict[str, object] = {what: whole, "part": part, "pct": round(pct, 3), "max_pct": rule.max_pct}
     details = []
     if worst:
         numbers["host"] = worst[0]
@@ -58,10 +82,10 @@ def _share(rules: StreamRules, rule: ShareRule, hour: str, stats: HourStats) -> 
     if errors and stats.rejects:
         numbers |= {f"rejected: {reason}": count for reason, count in sorted(stats.rejects.items())}
         details.append("rejected " + ", ".join(f"{reason} {count}" for reason, count in _by_count(stats.rejects)))
-    message = f"logs/{rules.stream} {hour}: {part} of {stats.lines} lines {_WHAT[rule.check]} ({pct:.2f} %"
+    message = f"logs/{rules.stream} {hour}: {part} of {whole} {what} {_WHAT[rule.check]} ({pct:.2f} %"
     if part < rule.at_least or pct <= rule.max_pct:
         return _finding(rules, rule, hour, f"{message})", numbers)
-    since = (stats.error_since if errors else stats.first_time) or hour_start(hour)
+    since = first or hour_start(hour)
     advice, repair = _advice(rules, rule, hour, stats)
     message += f"; allowed: {rule.max_pct:g} %); " + "".join(f"{detail}; " for detail in details)
     return _finding(
@@ -75,6 +99,11 @@ def _advice(rules: StreamRules, rule: ShareRule, hour: str, stats: HourStats) ->
     if rule.check == "late":
         advice = "if these are old data, declare late_after: never; whether all that arrived is in"
         return advice, f"nw verify {bounds}"
+    if rule.check == "spill":
+        advice = (
+            "the senders' target was slow or away (all of it arrived: nothing is lost); which hosts, and since when"
+        )
+        return advice, f"nw report minute_counters --grain hour --period {hour}"
     if stats.rejects:
         return "see the table rejects; after a correction of the declaration", f"nw rebuild {bounds}"
     return "see which log types they are of", f"nw report log_type_report --grain hour --period {hour}"
@@ -96,6 +125,28 @@ def _values(rules: StreamRules, rule: ValuesRule, hour: str, stats: HourStats) -
     message = (
         f"{head}{count} of {filled} values of {rule.column} are not among the {len(rule.allowed)} allowed: {told} "
         f"(since {to_iso(since)}); see {repair}"
+    )
+    return _finding(rules, rule, hour, message, numbers, repair=repair, since=since)
+
+
+def _types(rules: StreamRules, rule: TypesRule, hour: str, stats: HourStats) -> Finding:
+    """Whether there are other log types than those expected."""
+    other = {
+        name: lines
+        for name, lines in stats.types.items()
+        if lines >= rule.at_least and not any(fnmatchcase(name, pattern) for pattern in rule.allowed)
+    }
+    numbers: dict[str, object] = {"types": len(stats.types), "unexpected": len(other), "lines": sum(other.values())}
+    head = f"logs/{rules.stream} {hour}: "
+    if not other:
+        return _finding(rules, rule, hour, f"{head}{len(stats.types)} log types, all expected", numbers)
+    told = ", ".join(f"{name!r} ({lines})" for name, lines in _by_count(other)[:_SHOWN])
+    more = f" and {len(other) - _SHOWN} more" if len(other) > _SHOWN else ""
+    since = hour_start(hour)
+    repair = f"nw report log_type_report --grain hour --period {hour}"
+    message = (
+        f"{head}{len(other)} log types are not expected: {told}{more} (since {to_iso(since)}); if they are right, add "
+        f"them to the expectation; what they are: {repair}"
     )
     return _finding(rules, rule, hour, message, numbers, repair=repair, since=since)
 
@@ -179,15 +230,22 @@ def _by_count(counts: Mapping[str, int]) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
-def _check_of(rule: ShareRule | ValuesRule | RateRule | BalanceRule) -> str:
-    if isinstance(rule, ShareRule):
-        return rule.check
-    return {ValuesRule: "values", RateRule: "rate", BalanceRule: "balance"}[type(rule)]
+_Judged = ShareRule | ValuesRule | TypesRule | RateRule | BalanceRule
+_CHECKS: Final[Mapping[type[Rule], str]] = {
+    ValuesRule: "values",
+    TypesRule: "unexpected_types",
+    RateRule: "rate",
+    BalanceRule: "balance",
+}
+
+
+def _check_of(rule: _Judged) -> str:
+    return rule.check if isinstance(rule, ShareRule) else _CHECKS[type(rule)]
 
 
 def _finding(
     rules: StreamRules,
-    rule: ShareRule | ValuesRule | RateRule | BalanceRule,
+    rule: _Judged,
     hour: str | None,
     message: str,
     numbers: Mapping[str, object],

@@ -40,13 +40,16 @@ def judge(rules: StreamRules, seen: StreamObservations, now: int, elsewhere: Col
         for host in sorted(known):
             last = known[host]
             state = state_of(rule, last, seen.live_since, moment)
-            yield _host(rules, rule, host, state=state, last=last, now=moment)
+            where = seen.datacenters.get(host, rules.datacenters.get(host, ""))
+            yield _host(rules, rule, host, where=where, state=state, last=last, now=moment)
 
 
-def _host(rules: StreamRules, rule: SilenceRule, host: str, *, state: str, last: int | None, now: int) -> Finding:
+def _host(
+    rules: StreamRules, rule: SilenceRule, host: str, *, where: str, state: str, last: int | None, now: int
+) -> Finding:
     passed = state == "ok"
     minutes = None if last is None else max(0, (now - last) // 60_000_000)
-    head = f"logs/{rules.stream}: host {host} "
+    head = f"logs/{rules.stream}: host {host} {f'in {where} ' if where else ''}"
     if last is None:
         message = f"{head}has not been seen yet"
     else:
@@ -58,6 +61,9 @@ def _host(rules: StreamRules, rule: SilenceRule, host: str, *, state: str, last:
             f": {state} (expected every {rule.every_us / 1e6:g} s); look at the host and its agent; "
             f"if its files are there: {repair}"
         )
+    numbers: dict[str, object] = {"state": state, "minutes_silent": minutes, "every_s": rule.every_us / 1e6}
+    if where:
+        numbers["datacenter"] = where
     return Finding(
         check=CHECK,
         asset=f"logs/{rules.stream}",
@@ -69,5 +75,5 @@ def _host(rules: StreamRules, rule: SilenceRule, host: str, *, state: str, last:
         message=message,
         repair=repair,
         since=None if passed else last,
-        numbers={"state": state, "minutes_silent": minutes, "every_s": rule.every_us / 1e6},
+        numbers=numbers,
     )

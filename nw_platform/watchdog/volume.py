@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from statistics import median
 from typing import Final
+from zoneinfo import ZoneInfo
 
-from nw_platform.record.hours import HOUR_US, hour_start, next_hour, to_iso, to_us
+from nw_platform.record.hours import HOUR_US, hour_of, hour_start, next_hour, to_datetime, to_iso, to_us
 from nw_platform.watchdog.expectations import StreamRules, VolumeRule
 from nw_platform.watchdog.findings import Finding
 from nw_platform.watchdog.observations import StreamObservations, lines_between, windows_of
@@ -21,6 +22,7 @@ from nw_platform.watchdog.observations import StreamObservations, lines_between,
 CHECK = "volume"
 _SHOWN: Final = 3
 _FEWEST_DAYS: Final = 3  # a median of fewer says nothing
+_FEWEST_WEEKS: Final = 2
 
 
 def judge(rules: StreamRules, seen: StreamObservations, now: int) -> Iterator[Finding]:
@@ -87,23 +89,36 @@ def _windows(rules: StreamRules, rule: VolumeRule, seen: StreamObservations, hou
 
 
 def _change(rules: StreamRules, rule: VolumeRule, seen: StreamObservations, hour: str, now: int) -> Finding | None:
-    """The hour against the median of the same UTC hour on the days before that have data."""
-    start = hour_start(hour)
-    earlier = [lines for lines in seen.same_hours.get(hour, {}).values() if lines > 0]
-    if len(earlier) < _FEWEST_DAYS or not may_conclude(rules, seen, (start, start + HOUR_US), rule.grace_us, now):
+    """The hour against the same hour of the days before and of the same day of the weeks before.
+
+    Far from one median and near the other is no finding: a Sunday is like other Sundays, and last week's holiday is
+    no measure for this week. A median of too few hours that have data says nothing.
+    """
+    start, lines = hour_start(hour), stats.lines if (stats := seen.hours.get(hour)) else 0
+    if rule.change_pct is None or not may_conclude(rules, seen, (start, start + HOUR_US), rule.grace_us, now):
         return None
-    stats = seen.hours.get(hour)
-    lines, usual = (stats.lines if stats else 0), median(earlier)
-    change = 100.0 * (lines - usual) / usual
-    numbers: dict[str, object] = {"lines": lines, "usual_lines": usual, "change_pct": round(change, 2)}
+    known = seen.same_hours.get(hour, {})
+    compared = []
+    numbers: dict[str, object] = {"lines": lines}
+    for unit, fewest, hours in (
+        ("days", _FEWEST_DAYS, days_before(hour, rule.days, rule.zone)),
+        ("weeks", _FEWEST_WEEKS, weeks_before(hour, rule.weeks, rule.zone)),
+    ):
+        earlier = [known[name] for name in hours if known.get(name)]
+        if len(earlier) < fewest:
+            continue
+        usual = median(earlier)
+        change = 100.0 * (lines - usual) / usual
+        numbers |= {f"usual_lines_{unit}": usual, f"change_pct_{unit}": round(change, 2)}
+        told = f"{change:+.1f} % against {usual:g}, the median of this hour on {len(earlier)} {unit} before"
+        compared.append((abs(change) > rule.change_pct, told))
+    if not compared:
+        return None
     numbers["max_change_pct"] = rule.change_pct
-    far = rule.change_pct is not None and abs(change) > rule.change_pct
-    told = (
-        f"{lines} lines, {change:+.1f} % against {usual:g}, the median of this hour on {len(earlier)} days before "
-        f"(allowed: {rule.change_pct:g} %)"
-    )
+    far = all(is_far for is_far, _ in compared)
+    said = f"{lines} lines, {' and '.join(told for _, told in compared)} (allowed: {rule.change_pct:g} %)"
     named = replace(rule, subject=f"{rule.subject}, change")
-    return _finding(rules, named, hour, told=[told] if far else [], windows=[(start, lines)], numbers=numbers)
+    return _finding(rules, named, hour, told=[said] if far else [], windows=[(start, lines)], numbers=numbers)
 
 
 def _finding(
@@ -154,3 +169,22 @@ def _length(length_us: int) -> str:
 @lru_cache(maxsize=10_000)
 def _day_start(day: date) -> int:
     return to_us(datetime(day.year, day.month, day.day, tzinfo=UTC))
+
+
+@lru_cache(maxsize=10_000)
+def days_before(hour: str, days: int, zone: str = "UTC") -> tuple[str, ...]:
+    """The same hour of the clock, in a time zone, on the days before; in UTC hours, latest first."""
+    return _before(hour, days, 1, zone)
+
+
+@lru_cache(maxsize=10_000)
+def weeks_before(hour: str, weeks: int, zone: str = "UTC") -> tuple[str, ...]:
+    """The same hour of the clock on the same day of the weeks before; latest first."""
+    return _before(hour, weeks, 7, zone)
+
+
+def _before(hour: str, count: int, step: int, zone: str) -> tuple[str, ...]:
+    """Where clocks were changed since, the hour of the clock stays and the UTC hour moves."""
+    here = to_datetime(hour_start(hour)).astimezone(ZoneInfo(zone))
+    earlier = (here - timedelta(days=step * n) for n in range(1, count + 1))
+    return tuple(hour_of(to_us(moment.astimezone(UTC))) for moment in earlier)

@@ -97,7 +97,7 @@ WHOLE = {
         (
             "nw.yaml:1: streams.web.expect[0].kind: found 'volum';"
             " allowed: heartbeat, volume, file, rate, balance, values,"
-            " error_rate, late, lag; did you mean 'volume'?"
+            " error_rate, late, spill, unexpected_types, lag; did you mean 'volume'?"
         ),
     ),
     "a channel that is not declared": (

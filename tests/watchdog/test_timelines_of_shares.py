@@ -15,6 +15,7 @@ from nw_platform.watchdog.expectations import (
     ShareRule,
     SilenceRule,
     StreamRules,
+    TypesRule,
     ValuesRule,
 )
 from nw_platform.watchdog.observations import HourStats
@@ -54,6 +55,46 @@ SHARES = [
         seen(hours=hours(h05=stats({0: 2}, errors=1))),
         "05:10",
         [(f"{DAY}T05", "", True)],
+    ),
+    Case(
+        "a large share of spilled records",
+        "spill",
+        (ShareRule("spill", "", 10.0, at_least=100),),
+        seen(hours=hours(h05=stats({0: 900}, watchdog=100, spilled=200))),
+        "05:10",
+        [(f"{DAY}T05", "", False)],
+    ),
+    Case(
+        "a few spilled records of a quiet host",
+        "spill",
+        (ShareRule("spill", "", 10.0, at_least=100),),
+        seen(hours=hours(h05=stats({0: 10}, spilled=10))),
+        "05:10",
+        [(f"{DAY}T05", "", True)],
+    ),
+    Case(
+        "an hour of heartbeats only is judged for what was spilled",
+        "spill",
+        (ShareRule("spill", "", 10.0),),
+        seen(hours=hours(h05=stats({}, watchdog=60, spilled=60))),
+        "05:10",
+        [(f"{DAY}T05", "", False)],
+    ),
+    Case(
+        "types that are expected",
+        "unexpected_types",
+        (TypesRule("", ("payment", "call.*")),),
+        seen(hours=hours(h05=stats({0: 9}, types={"payment": 5, "call.begin": 4}))),
+        "05:10",
+        [(f"{DAY}T05", "", True)],
+    ),
+    Case(
+        "a type that is not expected",
+        "unexpected_types",
+        (TypesRule("", ("payment",), at_least=2),),
+        seen(hours=hours(h05=stats({0: 9}, types={"payment": 4, "paymnet": 4, "x": 1}))),
+        "05:10",
+        [(f"{DAY}T05", "", False)],
     ),
     Case(
         "no lines, no share",
@@ -207,3 +248,21 @@ def test_an_expected_host_that_another_stream_has_seen_is_not_missed():
     observed = {"web": seen(), "app": seen("app", hosts={"a": at("05:59")})}
     results = [(f.subject, f.passed) for f in evaluate(rules, observed, at("06:00")) if f.check == "silence"]
     assert results == [("b", False)]
+
+
+def test_a_host_that_is_down_says_where_it_is():
+    rules = StreamRules("web", (SilenceRule("", hosts=("web-09.west",)),), datacenters={"web-09.west": "west"})
+    observed = seen(hosts={"web-01": at("05:00")}, datacenters={"web-01": "east"})
+    down, never = found(rules, observed, "05:30", "silence")
+    assert (down.subject, down.numbers["state"], down.numbers["datacenter"]) == ("web-01", "down", "east")
+    assert "host web-01 in east was last seen" in down.message
+    assert (never.subject, never.numbers["state"], never.numbers["datacenter"]) == ("web-09.west", "never_seen", "west")
+
+
+def test_a_spill_names_the_host_and_a_strange_type_its_name():
+    rules = StreamRules("web", (ShareRule("spill", "", 10.0), TypesRule("", ("payment",))))
+    observed = seen(hours=hours(h05=stats({0: 9}, spilled=5, spill_host=("web-07", 5), types={"x": 9})))
+    [spill] = found(rules, observed, "05:30", "spill")
+    assert "5 of 9 records went through a spool (55.56 %; allowed: 10 %); most from host web-07 (5)" in spill.message
+    [types] = found(rules, observed, "05:30", "unexpected_types")
+    assert "1 log types are not expected: 'x' (9)" in types.message

@@ -16,6 +16,7 @@ from nw_platform.watchdog.expectations import (
     StreamRules,
     VolumeRule,
 )
+from nw_platform.watchdog.volume import days_before, weeks_before
 from tests.watchdog.timeline import (
     DAY,
     MINUTE,
@@ -30,6 +31,14 @@ from tests.watchdog.timeline import (
     stats,
 )
 
+
+def before(day: str, lines: int) -> dict[str, int]:
+    """Lines of hour 05 of an earlier day."""
+    return {f"2026-{day}T05": lines}
+
+
+DAYS_BEFORE = before("11-21", 80) | before("11-20", 84) | before("11-19", 70)
+WORKDAYS = {f"2026-11-{day}T05": 400 for day in (16, 17, 18, 19, 20)} | {"2026-11-08T05": 42, "2026-11-01T05": 40}
 VOLUME = [
     Case(
         "every quarter has its lines",
@@ -153,7 +162,10 @@ VOLUME = [
         "half of what this hour usually has",
         "volume",
         (VolumeRule("v", change_pct=40),),
-        seen(hours=hours(h05=full(10)), same_hours={f"{DAY}T05": {"a": 80, "b": 84, "c": 70}}),
+        seen(
+            hours=hours(h05=full(10)),
+            same_hours={f"{DAY}T05": DAYS_BEFORE},
+        ),
         "06:10",
         [(f"{DAY}T05", "v, change", False)],
     ),
@@ -161,9 +173,33 @@ VOLUME = [
         "two days before are too few to compare with",
         "volume",
         (VolumeRule("v", change_pct=40),),
-        seen(hours=hours(h05=full(10)), same_hours={f"{DAY}T05": {"a": 80, "b": 84, "c": 0}}),
+        seen(hours=hours(h05=full(10)), same_hours={f"{DAY}T05": before("11-21", 80) | before("11-20", 84)}),
         "06:10",
         [],
+    ),
+    Case(
+        "a Sunday is far from the days before it and near the Sundays before it",
+        "volume",
+        (VolumeRule("v", change_pct=40),),
+        seen(hours=hours(h05=full(10)), same_hours={f"{DAY}T05": {**WORKDAYS, **before("11-15", 38)}}),
+        "06:10",
+        [(f"{DAY}T05", "v, change", True)],
+    ),
+    Case(
+        "a Sunday that is far from Sundays, too",
+        "volume",
+        (VolumeRule("v", change_pct=40),),
+        seen(hours=hours(h05=full(2)), same_hours={f"{DAY}T05": {**WORKDAYS, **before("11-15", 38)}}),
+        "06:10",
+        [(f"{DAY}T05", "v, change", False)],
+    ),
+    Case(
+        "only weeks are compared where days are none",
+        "volume",
+        (VolumeRule("v", change_pct=40, days=0),),
+        seen(hours=hours(h05=full(2)), same_hours={f"{DAY}T05": WORKDAYS}),
+        "06:10",
+        [(f"{DAY}T05", "v, change", False)],
     ),
 ]
 
@@ -187,3 +223,29 @@ def test_a_failing_volume_says_which_windows_and_since_when():
 
 def test_a_stream_that_was_removed_is_not_judged():
     assert evaluate([], {"web": seen(judge=[f"{DAY}T05"])}, at("07:00")) == []
+
+
+def test_the_same_hour_is_that_of_the_clock_where_clocks_were_changed():
+    """Berlin left summer time on 2026-10-25: 08:00 there was 06:00 UTC before, and is 07:00 since."""
+    assert days_before("2026-10-26T07", 3, "Europe/Berlin") == ("2026-10-25T07", "2026-10-24T06", "2026-10-23T06")
+    assert days_before("2026-10-26T07", 2) == ("2026-10-25T07", "2026-10-24T07")
+    assert weeks_before("2026-10-26T07", 2, "Europe/Berlin") == ("2026-10-19T06", "2026-10-12T06")
+    assert days_before("2024-03-01T05", 2) == ("2024-02-29T05", "2024-02-28T05")
+    rule = VolumeRule("v", change_pct=20, zone="Europe/Berlin")
+    opening = {f"2026-10-{day}T06": 1000 for day in range(19, 25)} | {
+        f"2026-10-{day}T07": 3000 for day in range(19, 25)
+    }
+    observed = seen(
+        hours={"2026-10-26T07": stats({0: 1000})}, same_hours={"2026-10-26T07": opening}, since="2026-10-01 00:00"
+    )
+    [finding] = found(StreamRules("web", (rule,)), observed, at("2026-10-26 08:10"), "volume")
+    assert finding.passed
+
+
+def test_a_change_names_both_medians():
+    rules = StreamRules("web", (VolumeRule("v", change_pct=40),))
+    observed = seen(hours=hours(h05=full(2)), same_hours={f"{DAY}T05": {**WORKDAYS, **before("11-15", 38)}})
+    [finding] = found(rules, observed, "06:10", "volume")
+    assert "8 lines, -98.0 % against 400, the median of this hour on 6 days before" in finding.message
+    assert "-80.0 % against 40, the median of this hour on 3 weeks before (allowed: 40 %)" in finding.message
+    assert finding.numbers["usual_lines_weeks"] == 40
