@@ -49,8 +49,8 @@ class Step(StrEnum):
     REPORT_REPLACED = "report_replaced"
 
 
-def reached(step: Step) -> None:
-    """Say that a step is done. Does nothing, unless a crash test asked for a crash here."""
+def reached(step: StrEnum) -> None:
+    """Say that a step (of any protocol) is done. Does nothing, unless a crash test asked for a crash here."""
     wanted = os.environ.get(_VARIABLE)
     if not wanted:
         return

@@ -1,7 +1,8 @@
 """The lake as a whole: which tables there are, and where.
 
 raw/stream=<s>/    Delta, by arrival hour        logs/stream=<s>/   Delta, by event hour
-receipts/ duplicates/ alerts/                    Delta, by stream and day
+receipts/ duplicates/                            Delta, by stream and day
+alerts/                                          Delta, by day
 reports/<table>/grain=<g>/dt=<d>/<period>.parquet
 """
 
@@ -52,13 +53,24 @@ DUPLICATES_SCHEMA: Final = pa.schema(
     ]
 )
 
+# One row = one transition of an alert. `dt` (of its time) is the partition column.
 ALERTS_SCHEMA: Final = pa.schema(
     [
         pa.field("time", TIMESTAMP),
         *(
             pa.field(name, pa.string())
-            for name in ("key", "check", "partition", "subject", "severity", "transition", "message", "channels")
+            for name in ("key", "check", "stream", "partition", "subject", "severity", "transition", "message")
         ),
+        pa.field("channels", pa.string()),
+        pa.field("asset", pa.string()),
+        pa.field("repair", pa.string()),
+        pa.field("since", TIMESTAMP),
+        pa.field("opened", TIMESTAMP),
+        pa.field("note", pa.string()),
+        pa.field("grouped_by", pa.string()),
+        pa.field("deliveries", pa.string()),  # JSON: channel, message_id, thread_id, state, attempts, ...
+        pa.field("claimed_by", pa.string()),  # the process that is about to send what is pending ...
+        pa.field("claimed_until", TIMESTAMP),  # ... unless it died
     ]
 )
 
@@ -115,8 +127,8 @@ class Lake:
         return self._table("duplicates", DUPLICATES_SCHEMA, ("stream", "dt"))
 
     def alerts(self) -> LakeTable:
-        """Transitions of alerts."""
-        return self._table("alerts", ALERTS_SCHEMA, ("stream", "dt"))
+        """Transitions of alerts. By day only: a storm over a thousand streams is one file."""
+        return self._table("alerts", ALERTS_SCHEMA, ("dt",), durable=True)
 
     def _table(
         self, path: str, schema: pa.Schema, partition_by: tuple[str, ...], *, durable: bool = False

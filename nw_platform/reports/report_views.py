@@ -187,7 +187,8 @@ def summary_report(files: str, alerts: str, ledgers: str, minutes: str) -> str:
         100.0::DOUBLE * b.received / b.sent AS completeness_pct,
         (SELECT count(*) FROM open_alerts AS a WHERE CASE f.grain WHEN 'all' THEN true WHEN 'hour' THEN
             a.partition = f.period WHEN 'day' THEN left(a.partition, 10) = f.period
-            WHEN 'week' THEN strftime(date_trunc('week', left(a.partition, 10)::DATE), '%Y-%m-%d') = f.period
+            WHEN 'week' THEN strftime(date_trunc('week', try_cast(left(a.partition, 10) AS DATE)),
+                '%Y-%m-%d') = f.period
             ELSE left(a.partition, 7) = left(f.period, 7) END) AS open_alerts
     FROM ({files}) AS f LEFT JOIN expected AS e ON e.datacenter IS NOT DISTINCT FROM f.datacenter
     LEFT JOIN balances AS b ON b.grain = f.grain AND b.period = f.period
