@@ -45,14 +45,15 @@ _WHOLE: Final = frozenset({"continuity", "completeness", "history"})  # judged o
 def evaluation_time(now: int, latest: int | None) -> int:
     """The time to evaluate at: findings, `step` and `route` alike.
 
-    While the clock is behind the newest transition of the table by no more than `SET_BACK_US`, time stands still: what
-    was due is due, and what was open stays open until it is really over.
+    While the clock is behind the newest transition of the table by no more than `SET_BACK_US`, time stands still (but
+    for a microsecond, so that each transition is later than all before): what was due stays due, and what was open
+    stays open until it is really over.
 
     Args:
         now: what the clock says.
         latest: time of the newest transition, None if there is none.
     """
-    return latest if latest is not None and now < latest <= now + SET_BACK_US else now
+    return latest + 1 if latest is not None and now <= latest <= now + SET_BACK_US else now
 
 
 def step(
@@ -205,9 +206,9 @@ def _causes(
 
 
 def _is_due(alert: OpenAlert, now: int, reminder_us: int) -> bool:
-    """Whether a reminder is: a period since the alert opened has begun, and the last word was not just said."""
-    begun = (now - alert.opened) // reminder_us > (alert.told - alert.opened) // reminder_us
-    return begun and 2 * (now - alert.told) >= reminder_us
+    """Whether a reminder is: the last one of the grid lies at least half a period after what was last told."""
+    due = now - (now - alert.opened) % reminder_us
+    return 2 * (due - alert.told) >= reminder_us
 
 
 def _why_gone(event: Event, scope: Scope) -> str:

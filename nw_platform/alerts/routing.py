@@ -11,7 +11,7 @@ from dataclasses import replace
 from urllib.parse import quote
 
 from nw_platform.alerts.alert import CHANNEL, PLATFORM, Delivery, Event, OpenAlert
-from nw_platform.alerts.digest import message_id
+from nw_platform.alerts.digest import message_ids
 from nw_platform.alerts.machine import escalations_of, is_repeated
 from nw_platform.alerts.message import Message
 from nw_platform.alerts.policy import Policy, Route
@@ -29,25 +29,21 @@ def route(events: Sequence[Event], open_alerts: Mapping[str, OpenAlert], policy:
         now: microseconds since the epoch: which routes are in effect.
     """
     routes = policy.routes_at(now)
-    cache: dict[tuple[str, str, str], Sequence[Route]] = {}
-    wanted: dict[tuple[str, str], list[Event]] = {}
+    fitting: dict[tuple[str, str, str], list[Route]] = {}
+    told: dict[str, list[Event]] = {}
     for event in events:
         kind = (event.severity, event.stream, event.check)
-        if kind not in cache:
-            cache[kind] = [
+        if kind not in fitting:
+            fitting[kind] = [
                 r for r in routes if r.takes(severity=event.severity, stream=event.stream, check=event.check)
             ]
-        for channel in _channels(event, cache[kind], open_alerts.get(event.key), policy):
-            wanted.setdefault((channel, event.transition), []).append(event)
-    ids: dict[tuple[str, str], str] = {}  # key of the event, channel -> message
-    to: dict[str, list[str]] = {}
-    for (channel, _), members in wanted.items():
-        is_storm = len(members) > policy.digest_over
-        whole = message_id(channel, members) if is_storm else ""
-        for event in members:
-            ids[event.key, channel] = whole or message_id(channel, [event])
-            to.setdefault(event.key, []).append(channel)
-    return [_with_deliveries(event, to.get(event.key, ()), ids, open_alerts.get(event.key)) for event in events]
+        for channel in _channels(event, fitting[kind], open_alerts.get(event.key), policy):
+            told.setdefault(channel, []).append(event)
+    deliveries: dict[str, list[Delivery]] = {}
+    for (channel, key), identity in message_ids(told, policy.digest_over).items():
+        threads = open_alerts[key].threads if key in open_alerts else {}
+        deliveries.setdefault(key, []).append(Delivery(channel, identity, threads.get(channel, identity)))
+    return [replace(event, deliveries=tuple(deliveries.get(event.key, ()))) for event in events]
 
 
 def messages(events: Iterable[Event], policy: Policy) -> list[tuple[str, Message]]:
@@ -89,17 +85,6 @@ def _channels(event: Event, routes: Sequence[Route], alert: OpenAlert | None, po
         due = escalations_of(event)
         names += [name for r in routes if r.escalation and r.escalation.name in due for name in r.escalation.to]
     return [name for name in dict.fromkeys(names) if name in policy.channels]
-
-
-def _with_deliveries(
-    event: Event, channels: Iterable[str], ids: Mapping[tuple[str, str], str], alert: OpenAlert | None
-) -> Event:
-    threads = alert.threads if alert is not None else {}
-    deliveries = []
-    for channel in channels:
-        identity = ids[event.key, channel]
-        deliveries.append(Delivery(channel, message_id=identity, thread_id=threads.get(channel, identity)))
-    return replace(event, deliveries=tuple(deliveries))
 
 
 def _message(identity: str, events: Sequence[Event], threads: set[str], policy: Policy) -> Message:
