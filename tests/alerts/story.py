@@ -1,18 +1,19 @@
 """How timelines of alerts are written down: what happens when, and which messages go out because of it.
 
-A line of what happens: `06:10 silence/web-1 fails`. The first word is the time of the clock on the wall, UTC, on
-2026-11-22 (a Sunday), or `23T06:10` for another day of that month. Then what is spoken of, `[stream:]check[@HH][/subject]`
-(stream `web`; `platform:` is the platform itself; `/host-{1..500}` are 500 of them), and one of:
+A line of what happens: `06:10 silence/web-1 fails`. The first word is the time, UTC, on 2026-11-22 (a Sunday), or
+`23T06:10` on another day of that month. Then what is spoken of, `[stream:]check[@HH][/subject]` (stream `web`;
+`platform:` is the platform itself; `/host-{1..500}` are 500 of them), and one of:
 
     fails, fails as warn        a finding that fails, as an error or a warning
     passes                      a finding that passes
     is gone                     no finding any more
     is acknowledged             by ann, who says why
 
-or `stream web is paused | is judged | is not judged | is removed`, or `the clock is set back 1h | ahead 1h`.
+or `stream web is paused | is judged | is not judged | is removed`, or `the clock is set back 1h | ahead 1h`: the
+machine's clock, that is; times of lines are those that really pass.
 
-Each minute of the clock one evaluation is made, if it is not said otherwise. A line of what is told:
-`06:10 ops: opened silence/web-1`, with the note in brackets; or `06:10 ops: opened 500 of silence` for a digest.
+One evaluation is made each minute. A line of what is told: `06:10 ops: opened silence/web-1`, with the note in
+brackets; or `06:10 ops: opened 500 of silence` for a digest.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def policy_of(alerts: str = "routes: [{to: [ops]}]") -> Policy:
 
 
 def at(text: str) -> int:
-    """`06:10` on 2026-11-22, `23T06:10` on another day of the month, or a whole `2026-03-29T06:10`; seconds may follow."""
+    """`06:10` on 2026-11-22, `23T06:10` on another day of the month, or `2026-03-29T06:10`; seconds may follow."""
     day, _, time = text.rpartition("T")
     day = f"2026-11-{day or '22'}" if len(day) <= 2 else day
     return to_us(datetime.fromisoformat(f"{day}T{time}").replace(tzinfo=UTC))
@@ -98,7 +99,7 @@ def name_of(event: Event) -> str:
 
 @dataclass
 class Told:
-    """A message that went out: by the clock on the wall, to whom, what."""
+    """A message that went out: when, to whom, what."""
 
     at: int
     channel: str
@@ -125,28 +126,27 @@ class World:
     open: dict[str, OpenAlert] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     told: list[Told] = field(default_factory=list)
-    evaluated: list[int] = field(default_factory=list)
 
     @property
     def newest(self) -> int | None:
         return max((event.time for event in self.events), default=None)
 
-    def evaluate(self, clock: int) -> list[Event]:
-        """One evaluation, `clock` as the machine has it."""
+    def evaluate(self, clock: int, wall: int | None = None) -> list[Event]:
+        """One evaluation at `clock`, as the machine has it, and `wall`, as it is."""
         now = machine.evaluation_time(clock, self.newest)
-        self.evaluated.append(now)
         found = list(self.findings.values()) if self.judge is None else self.judge(now)
-        return self._record(machine.step(self.open, found, self.scope, now, self.policy), now, clock)
+        return self._record(machine.step(self.open, found, self.scope, now, self.policy), now, wall)
 
-    def acknowledge(self, key: str, clock: int, by: str = "ann", comment: str = "") -> None:
-        event = machine.acknowledge(self.open[key], machine.evaluation_time(clock, self.newest), by, comment)
-        self._record([event], clock, clock)
+    def acknowledge(self, key: str, clock: int, wall: int | None = None, *, by: str = "ann", comment: str = "") -> None:
+        now = machine.evaluation_time(clock, self.newest)
+        self._record([machine.acknowledge(self.open[key], now, by, comment)], now, wall)
 
-    def _record(self, events: list[Event], now: int, clock: int) -> list[Event]:
+    def _record(self, events: list[Event], now: int, wall: int | None) -> list[Event]:
+        at = now if wall is None else wall
         routed = routing.route(events, self.open, self.policy, now)
         self.open = machine.fold(self.open, routed)
-        self.told += [Told(clock, channel, message) for channel, message in routing.messages(routed, self.policy)]
-        self.events += [_delivered(event, clock) for event in routed]
+        self.told += [Told(at, channel, message) for channel, message in routing.messages(routed, self.policy)]
+        self.events += [_delivered(event, at) for event in routed]
         return routed
 
 
@@ -162,15 +162,14 @@ def told_by(happens: str, *, until: str, alerts: str, start: str = "06:00") -> l
     wall, offset = at(start), 0
     while wall <= at(until):
         while todo and todo[0][0] <= wall:
-            offset += _happen(world, todo.pop(0)[1], wall + offset)
-        world.evaluate(wall + offset)
+            offset += _happen(world, todo.pop(0)[1], wall + offset, wall)
+        world.evaluate(wall + offset, wall)
         wall += MINUTE
     assert not todo, f"never happened: {todo}"
-    # What is told is dated as people around would: by the time that really passed.
-    return [str(replace(one, at=one.at)) for one in world.told]
+    return [str(one) for one in world.told]
 
 
-def _happen(world: World, what: str, clock: int) -> int:
+def _happen(world: World, what: str, clock: int, wall: int) -> int:
     """One line; how far the clock is moved by it."""
     if found := re.fullmatch(r"the clock is set (back|ahead) (\d+)(m|h)", what):
         amount = int(found[2]) * (HOUR if found[3] == "h" else MINUTE)
@@ -182,7 +181,7 @@ def _happen(world: World, what: str, clock: int) -> int:
     severity = "warn" if verb == "fails as warn" else "error"
     for finding in findings_of(text, passed=verb == "passes", severity=severity):
         if verb == "is acknowledged":
-            world.acknowledge(finding.key, clock, comment="on it")
+            world.acknowledge(finding.key, clock, wall, comment="on it")
         elif verb == "is gone":
             del world.findings[finding.key]
         else:

@@ -292,9 +292,9 @@ STORM = [
         """
         06:10 silence/web-{1..6} fails
         06:20 silence/web-{1..6} passes
-        06:20 volume@{00} fails
+        06:20 volume@05 fails
         06:20 silence/db-{1..6} fails
-        """.replace("@{00}", "@05"),
+        """,
         "06:30",
         """
         06:10 ops: opened 6 of silence
@@ -425,11 +425,12 @@ CLOCK = [
         06:10 volume fails
         07:40 the clock is set back 1h
         """,
-        "09:30",
+        "10:30",
         """
         06:10 ops: opened volume
         07:10 ops: reminded volume (still failing)
-        08:10 ops: reminded volume (still failing)
+        09:10 ops: reminded volume (still failing)
+        10:10 ops: reminded volume (still failing)
         """,
     ),
     Timeline(
@@ -445,9 +446,9 @@ CLOCK = [
         """
         06:10 ops: opened volume
         07:10 ops: reminded volume (still failing)
-        06:20 ops: resolved volume
-        06:25 ops: opened volume
-        06:26 ops: resolved volume
+        07:20 ops: resolved volume
+        07:25 ops: opened volume
+        07:26 ops: resolved volume
         """,
     ),
     Timeline(
@@ -461,7 +462,7 @@ CLOCK = [
         "08:00",
         """
         06:10 ops: opened volume
-        23T06:20 ops: reminded volume (still failing)
+        06:20 ops: reminded volume (still failing)
         06:30 ops: resolved volume
         """,
     ),
