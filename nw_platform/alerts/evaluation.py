@@ -33,7 +33,7 @@ from nw_platform.record.hours import to_iso
 from nw_platform.settings import Settings
 from nw_platform.watchdog.findings import Finding
 
-__all__ = ["FAILING_AFTER", "Alerting", "Outcome", "channel_findings", "open_hours"]
+__all__ = ["FAILING_AFTER", "Alerting", "Outcome", "channel_findings", "open_hours", "scope_of"]
 
 FAILING_AFTER: Final = 3  # attempts in vain, then the other channels hear of it
 _ATTEMPTS: Final = 20  # against other processes that commit at the same time
@@ -214,6 +214,16 @@ class Alerting:
             self._untold = {}
             return
         raise LakeError("the table alerts is changed by others all the time; what was sent is written next time")
+
+
+def scope_of(settings: Settings, judged: Collection[str], platform_checks: Collection[str] = ()) -> Scope:
+    """What was judged, by the configuration and a look at it: `judged` streams in full, and checks of the platform."""
+    return Scope(
+        declared=frozenset(settings.streams),
+        streams=frozenset(judged),
+        paused=frozenset(name for name, stream in settings.streams.items() if stream.paused),
+        platform_checks=frozenset(platform_checks),
+    )
 
 
 def channel_findings(state: AlertState, channels: Iterable[str]) -> list[Finding]:

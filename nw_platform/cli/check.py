@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from nw_platform.alerts.alert import Scope
+from nw_platform.alerts.dead_man import ping
+from nw_platform.alerts.evaluation import Alerting, scope_of
 from nw_platform.cli.output import Output, clock
-from nw_platform.errors import UsageError
+from nw_platform.errors import LakeError, UsageError
 from nw_platform.ingest.look import look, wait_of
 from nw_platform.ingest.outcome import Lag
 from nw_platform.ingest.session import Session
@@ -22,9 +26,10 @@ from nw_platform.watchdog.observe import TickState, Watch
 
 HELP = (
     "Evaluate every expectation and check once and print what fails; ends with 1 if anything does.\n"
-    "Reads the lake and the listings of the sources; writes nothing there, and sends no alert."
+    "Reads the lake and the listings of the sources. What changed becomes transitions in the table `alerts`, and\n"
+    "channels hear of it; with --at nothing is written and nothing sent, unless --deliver says so."
 )
-EXAMPLE = "nw check\n  nw check --at 2026-11-22T06:31Z\n  nw check --stream web --all --json"
+EXAMPLE = "nw check\n  nw check --no-deliver\n  nw check --at 2026-11-22T06:31Z\n  nw check --stream web --all --json"
 
 _COLUMNS: Final = ("state", "check", "message")
 
@@ -37,6 +42,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="judge as of this instant, like 2026-11-22T06:31:00Z (default: now); what was ingested later is left out",
     )
     parser.add_argument("--stream", metavar="S", action="append", help="only this stream (may be given more than once)")
+    parser.add_argument(
+        "--deliver",
+        action=argparse.BooleanOptionalAction,
+        help="open, remind and resolve alerts, and send them (default: yes; with --at: no)",
+    )
     parser.add_argument("--all", action="store_true", help="print what passes, too")
 
 
@@ -47,20 +57,42 @@ def run(args: argparse.Namespace, out: Output) -> int:
     names = {settings.stream(name).name for name in args.stream or settings.streams}
     rules = [r for r in rules_of_all(settings) if r.stream in names]
     now = clock() if at is None else at
-    with Session(settings) as session:
+    delivers = at is None if args.deliver is None else args.deliver
+    with Session(settings) as session, closing(Alerting.of(settings, session.lake)) as alerting:
         tick = TickState() if at is not None else _look_at_sources(session, names, now)
         watch = Watch(session.lake, folder=settings.work / "watch" / "check")
         with out.progress(None, "check"):
             found = watch.findings(rules, now, tick, as_of=at, from_scratch=True)
+        failing = [finding for finding in found if not finding.passed]
+        told = found if args.all else failing
+        if out.as_json:
+            out.result([_as_json(finding) for finding in told])
+        elif told:
+            out.result([_as_row(finding) for finding in told], columns=_COLUMNS)
+        out.note(f"{len(found):,} findings at {to_iso(now)}: {len(failing):,} fail")
+        went = True
+        if delivers:
+            went = _deliver(
+                alerting, found, scope_of(settings, watch.judged()), now, clock if at is None else lambda: now, out
+            )
         watch.commit()
-    failing = [finding for finding in found if not finding.passed]
-    told = found if args.all else failing
-    if out.as_json:
-        out.result([_as_json(finding) for finding in told])
-    elif told:
-        out.result([_as_row(finding) for finding in told], columns=_COLUMNS)
-    out.note(f"{len(found):,} findings at {to_iso(now)}: {len(failing):,} fail")
-    return 1 if failing else 0
+    if delivers and at is None and not args.stream and (problem := ping(settings.alerts.dead_man)):
+        out.note(problem)
+    return 0 if went and not failing else 1
+
+
+def _deliver(
+    alerting: Alerting, found: Sequence[Finding], scope: Scope, now: int, timer: Callable[[], int], out: Output
+) -> bool:
+    """Make transitions and send them; False: something could not be written or sent. What was found is out by then."""
+    try:
+        at, _ = alerting.begin(now)
+        outcome = alerting.evaluate(found, scope, at, timer)
+    except (LakeError, OSError) as error:
+        out.error(f"alerts could not be delivered: {' '.join(str(error).split())}")
+        return False
+    out.note(f"alerts: {outcome.told()}")
+    return not outcome.failed
 
 
 def parse_instant(text: str) -> int:
