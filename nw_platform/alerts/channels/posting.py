@@ -1,0 +1,120 @@
+"""HTTP with what every channel needs of it: certificates verified, no redirect followed, bounded answers."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import certifi
+import requests
+from requests.adapters import HTTPAdapter
+
+from nw_platform.alerts.channels.attempt import TIMEOUT_S, RefusedError
+from nw_platform.errors import ConfigError
+
+__all__ = ["Poster", "is_final_status", "said_of", "trusted", "trusting_session"]
+
+_ANSWER_LIMIT: Final = 4096  # bytes of an answer that are read
+_TRY_AGAIN: Final = frozenset({408, 425, 429})
+
+
+def trusted(ca_file: str | None) -> ssl.SSLContext:
+    """Verifies certificates and names, by the system's authorities (SSL_CERT_FILE replaces them) and `ca_file`.
+
+    Raises:
+        ConfigError: the file is not there, or holds no certificate.
+    """
+    context = ssl.create_default_context()
+    paths = ssl.get_default_verify_paths()
+    if paths.cafile is None and paths.capath is None:  # a small image without authorities of its own
+        context.load_verify_locations(certifi.where())
+    if ca_file is not None:
+        try:
+            context.load_verify_locations(ca_file)
+        except OSError as error:  # a file without certificates is an ssl.SSLError, which is one too
+            why = "no certificate is in it" if Path(ca_file).is_file() else "it cannot be read"
+            raise ConfigError(f"ca_file {ca_file}: {why}") from error
+    return context
+
+
+def trusting_session(ca_file: str | None) -> requests.Session:
+    """A session that trusts as `trusted` says, and takes nothing from a netrc file."""
+    session = requests.Session()
+    session.auth = _as_it_is
+    session.mount("https://", _Trusting(trusted(ca_file)))
+    return session
+
+
+def is_final_status(status: int) -> bool:
+    """Whether asking again is useless: refused for what it is, or sent elsewhere."""
+    return 300 <= status < 500 and status not in _TRY_AGAIN  # noqa: PLR2004  (kinds of HTTP statuses)
+
+
+def said_of(status: int) -> str:
+    """A status in words: `HTTP 404 Not Found`."""
+    return f"HTTP {status} {http.client.responses.get(status, '')}".rstrip()
+
+
+class Poster:
+    """Posts JSON to one address. Safe for threads as far as connections are."""
+
+    def __init__(self, ca_file: str | None) -> None:
+        self._session = trusting_session(ca_file)
+
+    def post(self, url: str, document: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> str:
+        """Post, and return the beginning of the answer.
+
+        Raises:
+            RefusedError: the server answers with anything but 2xx. The beginning of what it says is in `answer`.
+        """
+        sent = {"Content-Type": "application/json; charset=utf-8", "User-Agent": "neverwinter", **(headers or {})}
+        body = json.dumps(document, ensure_ascii=False).encode("utf-8", errors="replace")
+        with self._session.post(
+            url, data=body, headers=sent, timeout=TIMEOUT_S, allow_redirects=False, stream=True
+        ) as response:
+            answer = response.raw.read(_ANSWER_LIMIT, decode_content=True).decode("utf-8", errors="replace")
+            status = response.status_code
+        if 200 <= status < 300:  # noqa: PLR2004  (kinds of HTTP statuses)
+            return answer
+        raise AnsweredError(status, answer)
+
+    def close(self) -> None:
+        """Hang up."""
+        self._session.close()
+
+
+class AnsweredError(RefusedError):
+    """A server answered with another status than 2xx."""
+
+    def __init__(self, status: int, answer: str) -> None:
+        reason = f"the server answers {said_of(status)}"
+        if 300 <= status < 400:  # noqa: PLR2004  (kinds of HTTP statuses)
+            reason += ": redirects are not followed; declare the address it leads to"
+        super().__init__(reason, is_final=is_final_status(status))
+        self.status = status
+        self.answer = answer
+
+
+class _Trusting(HTTPAdapter):
+    """Connections by a context of ours; the certificates that requests brings are not added to it."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+        super().__init__(max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  (as in the base class)
+        super().init_poolmanager(*args, **kwargs, ssl_context=self._context)
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  (as in the base class)
+        return super().proxy_manager_for(*args, **kwargs, ssl_context=self._context)
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:  # noqa: ANN401, ARG002  (as in the base class)
+        conn.cert_reqs = "CERT_REQUIRED"
+
+
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
