@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Final
 
 from nw_platform.cli.output import Output, clock
-from nw_platform.ingest.compact import compact
+from nw_platform.ingest.compact import compact, compact_alerts
 from nw_platform.ingest.session import Session
 from nw_platform.settings import load
 
@@ -28,6 +28,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
     names = [settings.stream(name).name for name in args.stream or settings.streams]
     with Session(settings) as session, out.progress(None, "compact") as bar:
         done = compact(session, clock(), streams=names, progress=bar.report)
+        if not args.stream:
+            done += compact_alerts(session, clock())
     if done or out.as_json:
         out.result([asdict(merged) for merged in done], columns=_COLUMNS)
     else:

@@ -61,6 +61,11 @@ def compact(
     return done
 
 
+def compact_alerts(session: Session, now: int) -> list[Compacted]:
+    """Merge the files of every past day of `alerts`, which belongs to no stream."""
+    return _merge_partitions("alerts", "", session.lake.alerts(), now, sort=("time",), watched=("time",))
+
+
 def _merge_partitions(
     kind: str,
     stream: str,

@@ -59,6 +59,7 @@ def expire(
         results.append(_expire_stream(session, stream, now, dry_run=dry_run))
     if results and not dry_run:
         shared = _delete_leftovers(session.lake, ("receipts", "duplicates", "alerts", "reports"), now)
+        shared += _vacuum(session.lake.alerts(), math.ceil(session.settings.lake_grace_us / _HOURS_US))
         results[0] = replace(results[0], deleted_files=results[0].deleted_files + shared)
     progress(len(names), len(names), "")
     return results
