@@ -24,6 +24,7 @@ from nw_platform.settings import Settings, load
 from resources.dbt_graph import load_graph
 from resources.lake_platform import LakePlatform
 from resources.lanes import most_lanes
+from sensors.alerts import build_alerts
 from sensors.arrivals import build_arrivals
 from sensors.reports import build_reports_sensor
 from sensors.watchdog import build_watchdog
@@ -65,6 +66,7 @@ def build_definitions(settings: Settings, overrides: Mapping[str, Any] | None = 
             build_arrivals(platform, partitions, ingest_jobs),
             build_watchdog(platform, partitions),
             build_reports_sensor(platform, days, reports_job, graph),
+            build_alerts(platform),
         ],
         resources={"platform": platform},
         loggers={"console": quiet_console},

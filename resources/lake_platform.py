@@ -10,12 +10,15 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import pyarrow as pa
 
+from nw_platform.alerts.dead_man import ping
+from nw_platform.alerts.evaluation import Alerting, scope_of
 from nw_platform.errors import NeverwinterError
-from nw_platform.ingest.compact import compact
+from nw_platform.ingest.compact import compact, compact_alerts
 from nw_platform.ingest.completeness import duplicates_by_hour, hour_balances
 from nw_platform.ingest.outcome import BatchReport, HourChange
 from nw_platform.ingest.rebuild import rebuild
@@ -40,6 +43,7 @@ from nw_platform.watchdog.findings import Finding
 from nw_platform.watchdog.observe import TickState, Watch
 from resources.platform import (
     BuildOutcome,
+    Health,
     HourOf,
     HourOutcome,
     LastTick,
@@ -75,6 +79,8 @@ class LakePlatform:
         self._first: dict[str, str] = {}
         self._watches: dict[str, Watch] = {}
         self._lags = SourceLags(self._session)
+        self._alerting_lock = threading.Lock()
+        self._alerting = Alerting.of(settings, self._session.lake)
 
     def clock(self) -> int:
         """The time."""
@@ -150,11 +156,16 @@ class LakePlatform:
                     counts[stream] = self._maintain(stream)
             except (NeverwinterError, OSError) as error:
                 failures[stream] = " ".join(str(error).split())
+        try:
+            compact_alerts(self._session, self.clock())  # its commits conflict with nobody for long
+        except (NeverwinterError, OSError) as error:
+            failures["alerts"] = " ".join(str(error).split())
         return MaintainOutcome(counts, failures)
 
     def close(self) -> None:
         """Release what is open."""
-        with self._lock:
+        with self._alerting_lock, self._lock:
+            self._alerting.close()
             self._session.close()
 
     def _maintain(self, stream: str) -> dict[str, int]:
@@ -277,17 +288,35 @@ class LakePlatform:
     def findings(self, viewer: str | None, now: int, tick: LastTick) -> list[Finding]:
         """Evaluate every expectation and check."""
         with self._lock:
-            problems: dict[str, list[Problem]] = {}
-            for met in tick.problems:
-                problem = {name: value for name, value in met.items() if name != "stream"}
-                problems.setdefault(str(met["stream"]), []).append(Problem(**problem))  # type: ignore[arg-type]  # its JSON
-            state = TickState(problems, tick.failures, tick.ingested_until, self._lags.seen(tick, now))
-            return self._watch(viewer).findings(rules_of_all(self.settings), now, state)
+            return self._judged(self._watch(viewer), now, tick)
+
+    def alert(self, viewer: str, now: int, tick: LastTick, health: Health) -> str:
+        """Evaluate the checks, and open, remind of and resolve alerts. Sending keeps nobody else waiting."""
+        with self._alerting_lock:
+            at, also = self._alerting.begin(now)
+            with self._lock:
+                watch = self._watch(viewer)
+                found = self._judged(watch, at, tick, also)
+                scope = scope_of(self.settings, watch.judged(), health.judged)
+            outcome = self._alerting.evaluate([*found, *health.findings], scope, at, self.clock)
+            self.seen(viewer)
+        problem = ping(self.settings.alerts.dead_man)
+        return f"{outcome.told()}; {problem}" if problem else outcome.told()
 
     def seen(self, viewer: str) -> None:
         """The viewer's findings were put to use."""
         with self._lock:
             self._watch(viewer).commit()
+
+    def _judged(
+        self, watch: Watch, now: int, tick: LastTick, also: Mapping[str, Collection[str]] = MappingProxyType({})
+    ) -> list[Finding]:
+        problems: dict[str, list[Problem]] = {}
+        for met in tick.problems:
+            problem = {name: value for name, value in met.items() if name != "stream"}
+            problems.setdefault(str(met["stream"]), []).append(Problem(**problem))  # type: ignore[arg-type]  # its JSON
+        state = TickState(problems, tick.failures, tick.ingested_until, self._lags.seen(tick, now))
+        return watch.findings(rules_of_all(self.settings), now, state, also=also)
 
     def _watch(self, viewer: str | None) -> Watch:
         lake = self._session.lake

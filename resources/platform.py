@@ -66,6 +66,14 @@ class LastTick:
 
 
 @dataclass(frozen=True, slots=True)
+class Health:
+    """What Dagster's side knows of the platform itself."""
+
+    findings: Sequence[Finding] = ()
+    judged: Collection[str] = ()  # names of the checks that were judged, whatever was found
+
+
+@dataclass(frozen=True, slots=True)
 class HourOutcome:
     """What a replay or a rebuild did to one hour."""
 
@@ -140,6 +148,13 @@ class Platform(Protocol):
 
     def findings(self, viewer: str | None, now: int, tick: LastTick) -> list[Finding]:
         """Evaluate the checks: what may have changed since the viewer's last look; None: everything."""
+
+    def alert(self, viewer: str, now: int, tick: LastTick, health: Health) -> str:
+        """Evaluate the checks as of now, and open, remind of and resolve alerts; what was done, in one line.
+
+        Raises:
+            NeverwinterError: the lake cannot be read or written. A channel that fails is part of what was done.
+        """
 
     def seen(self, viewer: str) -> None:
         """The viewer's findings were put to use; a look without it is repeated."""

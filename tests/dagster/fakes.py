@@ -11,7 +11,16 @@ from nw_platform.record.hours import hour_start, hours_between
 from nw_platform.settings import Settings
 from nw_platform.watchdog.findings import Finding
 from resources.dbt_graph import Check, DbtGraph, Model
-from resources.platform import BuildOutcome, HourOf, HourOutcome, LastTick, MaintainOutcome, TableState, TickOutcome
+from resources.platform import (
+    BuildOutcome,
+    Health,
+    HourOf,
+    HourOutcome,
+    LastTick,
+    MaintainOutcome,
+    TableState,
+    TickOutcome,
+)
 
 GRAPH = DbtGraph(
     models=(
@@ -59,6 +68,7 @@ class FakePlatform:
     days: dict[str, str] = field(default_factory=dict)
     built: dict[str, dict[str, int]] = field(default_factory=dict)
     lags: dict[str, dict[str, int | float]] = field(default_factory=dict)
+    alert_error: Exception | None = None
     calls: list[tuple[object, ...]] = field(default_factory=list)
 
     def clock(self) -> int:
@@ -140,6 +150,12 @@ class FakePlatform:
     def findings(self, viewer: str | None, now: int, tick: LastTick) -> list[Finding]:
         self.calls.append(("findings", tick))
         return list(self.found)
+
+    def alert(self, viewer: str, now: int, tick: LastTick, health: Health) -> str:
+        self.calls.append(("alert", viewer, tick, health))
+        if self.alert_error is not None:
+            raise self.alert_error
+        return "1 opened; 1 open"
 
     def seen(self, viewer: str) -> None:
         self.calls.append(("seen", viewer))
