@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 from urllib.parse import quote
 
 from nw_platform.alerts.alert import CHANNEL, PLATFORM, Delivery, Event, OpenAlert
@@ -17,6 +18,14 @@ from nw_platform.alerts.message import Message
 from nw_platform.alerts.policy import Policy, Route
 
 __all__ = ["link_to", "messages", "route"]
+
+# Pages of the Dagster UI about the platform itself, by check.
+_PAGES: Final = {
+    "run": "runs",
+    "tick": "automation",
+    "daemon": "deployment/daemons",
+    "code_location": "deployment/locations",
+}
 
 
 def route(events: Sequence[Event], open_alerts: Mapping[str, OpenAlert], policy: Policy, now: int) -> list[Event]:
@@ -63,9 +72,9 @@ def messages(events: Iterable[Event], policy: Policy) -> list[tuple[str, Message
 
 
 def link_to(event: Event, base: str) -> str:
-    """Where the Dagster UI shows what an alert is about: the partition of the asset, else its check."""
+    """Where the Dagster UI at `base` shows what an alert is about: the partition of the asset, else its check."""
     if event.asset == PLATFORM:
-        return base
+        return f"{base}/{_PAGES.get(event.check, '')}".rstrip("/")
     place = f"{base}/assets/{quote(event.asset)}"
     if event.partition:
         return f"{place}?view=partitions&partition={quote(event.partition, safe='')}"
