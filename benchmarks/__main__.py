@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from benchmarks import deltas, freshness, ingest, kafka, sql
+from benchmarks import deltas, freshness, ingest, kafka, sql, watchdog
 from benchmarks.figures import Figure, table
 
 
@@ -32,6 +32,8 @@ class Scale:
     records: int  # in Kafka
     backlog: int
     steady_minutes: float
+    streams: int
+    hosts: int
 
 
 FULL: Final = Scale(
@@ -44,6 +46,8 @@ FULL: Final = Scale(
     records=3_000_000,
     backlog=20_000_000,
     steady_minutes=15,
+    streams=1000,
+    hosts=10_000,
 )
 QUICK: Final = Scale(
     20,
@@ -55,6 +59,8 @@ QUICK: Final = Scale(
     records=100_000,
     backlog=200_000,
     steady_minutes=2,
+    streams=30,
+    hosts=1000,
 )
 
 NAMES: Final[dict[str, Callable[[Path, Scale], Iterable[Figure]]]] = {
@@ -65,6 +71,7 @@ NAMES: Final[dict[str, Callable[[Path, Scale], Iterable[Figure]]]] = {
     "kafka": lambda to, by: kafka.figures(to, records=by.records, pairs=by.pairs),
     "backlog": lambda to, by: kafka.backlog(to, records=by.backlog),
     "freshness": lambda to, by: freshness.figures(to, per_second=by.per_second, minutes=by.steady_minutes),
+    "watchdog": lambda to, by: watchdog.figures(to, streams=by.streams, hosts=by.hosts),
     "sql": lambda to, by: sql.figures(to, rows=by.rows, pairs=by.pairs),
 }
 

@@ -39,13 +39,20 @@ def count_balances(
 
 
 def count_duplicates(
-    connection: duckdb.DuckDBPyConnection, snapshot: Snapshot | None, stream: str, hours: Collection[str]
-) -> dict[str, int]:
-    """Event hour -> dropped duplicates, on the days of `hours`."""
-    files = snapshot.files(stream=[stream], dt={hour[:10] for hour in hours}) if snapshot else []
+    connection: duckdb.DuckDBPyConnection, snapshot: Snapshot | None, wanted: Mapping[str, Collection[str]]
+) -> dict[str, dict[str, int]]:
+    """Stream -> event hour -> dropped duplicates, on the days of the hours that are `wanted` of each stream."""
+    days = {stream: {hour[:10] for hour in hours} for stream, hours in wanted.items()}
+    files = [
+        file
+        for file in (snapshot.files() if snapshot else ())
+        if file.partition["dt"] in days.get(file.partition["stream"], ())
+    ]
     if not files:
         return {}
-    query = (
-        f"SELECT strftime(event_time, '%Y-%m-%dT%H'), count(*) FROM ({scan(files, _TIME, partitions=())}) GROUP BY 1"
-    )
-    return dict(connection.execute(query).fetchall())
+    source = scan(files, _TIME, partitions=("stream",))
+    query = f"SELECT stream, strftime(event_time, '%Y-%m-%dT%H'), count(*) FROM ({source}) GROUP BY 1, 2"
+    found: dict[str, dict[str, int]] = {}
+    for stream, hour, count in connection.execute(query).fetchall():
+        found.setdefault(stream, {})[hour] = count
+    return found

@@ -6,7 +6,7 @@ named and stops nothing else. They see records of series normal and error.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -25,6 +25,8 @@ _NEEDED: Final = (
 )  # fmt: skip
 _TOP_VALUES: Final = 5
 _MOST_TYPES: Final = 1000
+_MOST_RECORDS: Final = 2_000_000  # of several streams in one query; one stream's may be more
+_MOST_FILES: Final = 2000
 _HOUR: Final = f"epoch_us(event_time) // {HOUR_US}"
 _MINUTE: Final = f"(epoch_us(event_time) % {HOUR_US} + {HOUR_US}) % {HOUR_US} // 60000000"
 
@@ -39,21 +41,54 @@ class Counted:
     broken: dict[str, str] = field(default_factory=dict)  # condition or column -> why it cannot be evaluated
 
 
-def count_hours(
-    connection: duckdb.DuckDBPyConnection,
-    rules: StreamRules,
-    files: Sequence[LakeFile],
-    schema: pa.Schema,
-    as_of: int | None = None,
-) -> Counted:
-    """Count the records in `files`, which are the files of whole event hours of one stream's `logs`.
+@dataclass(frozen=True, slots=True)
+class CountJob:
+    """What is to be counted of one stream: the files of whole event hours of its `logs`."""
 
+    rules: StreamRules
+    files: Sequence[LakeFile]
+    schema: pa.Schema
+
+
+def count_streams(
+    connection: duckdb.DuckDBPyConnection, jobs: Iterable[CountJob], as_of: int | None = None
+) -> dict[str, Counted]:
+    """Count the records of some hours of many streams: stream -> counts. Raises duckdb.Error.
+
+    Streams that are declared alike are counted by the same queries: a query costs milliseconds, however few its rows.
     `as_of`: leave out what was ingested later than this instant (microseconds).
     """
-    counted = Counted()
-    if not files:
-        return counted
-    view = _View(connection, files, schema, as_of)
+    found: dict[str, Counted] = {}
+    for group in _alike(jobs):
+        counted = {job.rules.stream: Counted() for job in group}
+        _count_group(_View(connection, group, as_of), group[0].rules, counted)
+        found |= counted
+    return found
+
+
+def _alike(jobs: Iterable[CountJob]) -> Iterator[list[CountJob]]:
+    """Groups of jobs that one set of queries can answer, and whose records together are not many."""
+    groups: dict[object, list[CountJob]] = {}
+    for job in jobs:
+        rules = job.rules
+        kinds = (rules.reach_us > 0, bool(rules.of(SilenceRule)), bool(rules.of(TypesRule)))
+        own = (rules.conditions, tuple((rule.subject, rule.column, rule.allowed) for rule in rules.of(ValuesRule)))
+        groups.setdefault((kinds, own, job.schema.to_string()), []).append(job)
+    for group in groups.values():
+        part: list[CountJob] = []
+        files = records = 0
+        for job in group:
+            mine = sum(file.records for file in job.files)
+            if part and (records + mine > _MOST_RECORDS or files + len(job.files) > _MOST_FILES):
+                yield part
+                part, files, records = [], 0, 0
+            part.append(job)
+            files, records = files + len(job.files), records + mine
+        yield part
+
+
+def _count_group(view: _View, rules: StreamRules, counted: dict[str, Counted]) -> None:
+    """`rules`: of any of the streams, as they ask for the same."""
     _count_lines(view, counted, by_minute=rules.reach_us > 0)
     _count_reasons(view, counted)
     _count_hosts(view, counted, last_seen=bool(rules.of(SilenceRule)))
@@ -63,47 +98,52 @@ def count_hours(
         _count_condition(view, counted, condition)
     for rule in rules.of(ValuesRule):
         _count_values(view, counted, rule)
-    return counted
 
 
 class _View:
-    """The rows of some files, as a FROM clause and a WHERE clause."""
+    """The rows of some files of one or more streams, with the stream each is of."""
 
-    def __init__(
-        self, connection: duckdb.DuckDBPyConnection, files: Sequence[LakeFile], schema: pa.Schema, as_of: int | None
-    ) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, jobs: Sequence[CountJob], as_of: int | None) -> None:
         self._connection = connection
-        self.names = frozenset(schema.names)
-        self._files, self._schema = files, schema
-        self._needed = pa.schema([f for f in schema if f.name in _NEEDED])
+        self._schema = jobs[0].schema
+        self.names = frozenset(self._schema.names)
+        self._files = [file for job in jobs for file in job.files]
+        self._stream = None if len(jobs) > 1 else jobs[0].rules.stream
+        self._needed = pa.schema([f for f in self._schema if f.name in _NEEDED])
         self._where = "true" if as_of is None else f"epoch_us(ingest_time) <= {int(as_of)}"
 
     def query(self, select: str, rest: str = "", *, where: str = "true", every_column: bool = False) -> list[Any]:
-        """Rows of `SELECT select FROM the rows WHERE where rest`."""
-        source = scan(self._files, self._schema if every_column else self._needed, partitions=())
-        sql = f"SELECT {select} FROM ({source}) WHERE {self._where} AND ({where}\n) {rest}"
+        """Rows of `SELECT stream, select FROM the rows WHERE where rest`; `rest` groups by `nw_stream`, too."""
+        schema = self._schema if every_column else self._needed
+        if self._stream is None:
+            rows_of = scan(self._files, schema, partitions=("stream",)).replace(' AS "stream"', " AS nw_stream")
+        else:
+            rows_of = (
+                f"SELECT *, {literal(self._stream)} AS nw_stream FROM ({scan(self._files, schema, partitions=())})"
+            )
+        sql = f"SELECT nw_stream, {select} FROM ({rows_of}) WHERE {self._where} AND ({where}\n) {rest}"
         rows: list[Any] = self._connection.execute(sql).fetchall()
         return rows
 
 
-def _count_lines(view: _View, counted: Counted, *, by_minute: bool) -> None:
+def _count_lines(view: _View, counted: dict[str, Counted], *, by_minute: bool) -> None:
     rows = view.query(
         f"{_HOUR}, {_MINUTE if by_minute else '0'}, count(*) FILTER (series <> 'watchdog'), "
         "count(*) FILTER (series = 'error'), count(*) FILTER (late AND series <> 'watchdog'), "
         "count(*) FILTER (series = 'watchdog'), epoch_us(min(event_time) FILTER (series <> 'watchdog')), "
         "epoch_us(max(event_time) FILTER (series <> 'watchdog')), epoch_us(min(event_time) FILTER (series = 'error')), "
         "count(*) FILTER (spilled)",
-        "GROUP BY 1, 2 ORDER BY 1, 2",
+        "GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
     )
-    grouped: dict[int, list[Any]] = {}
-    for row in rows:
-        grouped.setdefault(row[0], []).append(row)
-    for index, group in grouped.items():
+    grouped: dict[tuple[str, int], list[Any]] = {}
+    for stream, *row in rows:
+        grouped.setdefault((stream, row[0]), []).append(row)
+    for (stream, index), group in grouped.items():
         minutes = [0] * 60
         for row in group:
             minutes[row[1]] = row[2]
         firsts, lasts, errors = ([row[n] for row in group if row[n] is not None] for n in (6, 7, 8))
-        counted.hours[hour_of(index * HOUR_US)] = HourStats(
+        counted[stream].hours[hour_of(index * HOUR_US)] = HourStats(
             lines=sum(row[2] for row in group),
             errors=sum(row[3] for row in group),
             late=sum(row[4] for row in group),
@@ -116,78 +156,83 @@ def _count_lines(view: _View, counted: Counted, *, by_minute: bool) -> None:
         )
 
 
-def _count_reasons(view: _View, counted: Counted) -> None:
-    if not any(stats.errors for stats in counted.hours.values()):
+def _count_reasons(view: _View, counted: dict[str, Counted]) -> None:
+    if not any(stats.errors for one in counted.values() for stats in one.hours.values()):
         return
-    reasons: dict[int, dict[str, int]] = {}
+    reasons: dict[tuple[str, int], dict[str, int]] = {}
     where = "series = 'error' AND reject_reason IS NOT NULL"
-    for index, reason, lines in view.query(
-        f"{_HOUR}, reject_reason, count(*)", "GROUP BY 1, 2 ORDER BY 1, 2", where=where
+    for stream, index, reason, lines in view.query(
+        f"{_HOUR}, reject_reason, count(*)", "GROUP BY 1, 2, 3 ORDER BY 1, 2, 3", where=where
     ):
-        reasons.setdefault(index, {})[reason] = lines
-    for index, found in reasons.items():
-        _change(counted, index, rejects=found)
+        reasons.setdefault((stream, index), {})[reason] = lines
+    for (stream, index), found in reasons.items():
+        _change(counted[stream], index, rejects=found)
 
 
-def _count_hosts(view: _View, counted: Counted, *, last_seen: bool) -> None:
+def _count_hosts(view: _View, counted: dict[str, Counted], *, last_seen: bool) -> None:
     """The hosts with most errors, late lines and spilled records of each hour; and when each host was last seen."""
-    if any(stats.errors or stats.late or stats.spilled for stats in counted.hours.values()):
+    if any(stats.errors or stats.late or stats.spilled for one in counted.values() for stats in one.hours.values()):
         by_host = view.query(
             f"{_HOUR} AS h, host, count(*) FILTER (series = 'error') AS errors, "
             "count(*) FILTER (late AND series <> 'watchdog') AS lates, count(*) FILTER (spilled) AS spills",
-            "GROUP BY 1, 2 HAVING host IS NOT NULL ORDER BY 1, 2",
+            "GROUP BY 1, 2, 3 HAVING host IS NOT NULL ORDER BY 1, 2, 3",
             where="series = 'error' OR late OR spilled",
         )
-        for index, host, *counts in by_host:
+        for stream, index, host, *counts in by_host:
+            one = counted[stream]
             for name, count in zip(("error_host", "late_host", "spill_host"), counts, strict=True):
-                worst = getattr(counted.hours[hour_of(index * HOUR_US)], name)
+                worst = getattr(one.hours[hour_of(index * HOUR_US)], name)
                 if count > (worst[1] if worst else 0):
-                    _change(counted, index, **{name: (host, count)})
+                    _change(one, index, **{name: (host, count)})
     if last_seen:
         rows = view.query(
             "host, epoch_us(max(event_time)), max_by(datacenter, event_time)",
-            "GROUP BY 1 ORDER BY 1",
+            "GROUP BY 1, 2 ORDER BY 1, 2",
             where="host IS NOT NULL",
         )
-        counted.hosts = {host: last for host, last, _ in rows}
-        counted.datacenters = {host: where for host, _, where in rows if where is not None}
+        for stream, host, last, where in rows:
+            counted[stream].hosts[host] = last
+            if where is not None:
+                counted[stream].datacenters[host] = where
 
 
-def _count_types(view: _View, counted: Counted) -> None:
+def _count_types(view: _View, counted: dict[str, Counted]) -> None:
     """Lines by log type, of each hour those with most."""
     rows = view.query(
         f"{_HOUR} AS h, log_type, count(*) AS n",
-        f"GROUP BY 1, 2 QUALIFY row_number() OVER (PARTITION BY h ORDER BY n DESC, log_type) <= {_MOST_TYPES} "
-        "ORDER BY h, n DESC, log_type",
+        "GROUP BY 1, 2, 3 QUALIFY row_number() OVER (PARTITION BY nw_stream, h ORDER BY n DESC, log_type) "
+        f"<= {_MOST_TYPES} ORDER BY nw_stream, h, n DESC, log_type",
         where="series <> 'watchdog' AND log_type IS NOT NULL",
     )
-    found: dict[int, dict[str, int]] = {}
-    for index, name, lines in rows:
-        found.setdefault(index, {})[name] = lines
-    for index, types in found.items():
-        _change(counted, index, types=types)
+    found: dict[tuple[str, int], dict[str, int]] = {}
+    for stream, index, name, lines in rows:
+        found.setdefault((stream, index), {})[name] = lines
+    for (stream, index), types in found.items():
+        _change(counted[stream], index, types=types)
 
 
-def _count_condition(view: _View, counted: Counted, condition: str) -> None:
+def _count_condition(view: _View, counted: dict[str, Counted], condition: str) -> None:
     try:
         rows = view.query(
             f"{_HOUR}, {_MINUTE}, count(*)",
-            "GROUP BY 1, 2 ORDER BY 1, 2",
+            "GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
             where=f"series <> 'watchdog' AND ({condition}\n)",
             every_column=True,
         )
     except duckdb.Error as error:
-        counted.broken[condition] = _reason(error)
+        for one in counted.values():
+            one.broken[condition] = _reason(error)
         return
-    minutes: dict[int, list[int]] = {}
-    for index, minute, lines in rows:
-        minutes.setdefault(index, [0] * 60)[minute] = lines
-    for index, found in minutes.items():
-        stats = counted.hours[hour_of(index * HOUR_US)]
-        _change(counted, index, conditions={**stats.conditions, condition: tuple(found)})
+    minutes: dict[tuple[str, int], list[int]] = {}
+    for stream, index, minute, lines in rows:
+        minutes.setdefault((stream, index), [0] * 60)[minute] = lines
+    for (stream, index), found in minutes.items():
+        one = counted[stream]
+        stats = one.hours[hour_of(index * HOUR_US)]
+        _change(one, index, conditions={**stats.conditions, condition: tuple(found)})
 
 
-def _count_values(view: _View, counted: Counted, rule: ValuesRule) -> None:
+def _count_values(view: _View, counted: dict[str, Counted], rule: ValuesRule) -> None:
     if rule.column in view.names:
         value = f"CAST({quoted(rule.column)} AS VARCHAR)"
     else:
@@ -195,33 +240,35 @@ def _count_values(view: _View, counted: Counted, rule: ValuesRule) -> None:
     allowed = ", ".join(literal(text) for text in rule.allowed)
     where = f"series <> 'watchdog' AND {value} IS NOT NULL"
     try:
-        filled = view.query(f"{_HOUR}, count(*)", "GROUP BY 1", where=where, every_column=True)
+        filled = view.query(f"{_HOUR}, count(*)", "GROUP BY 1, 2", where=where, every_column=True)
         rows = view.query(
-            f"{_HOUR} AS h, {value} AS v, count(*) AS n, sum(count(*)) OVER (PARTITION BY {_HOUR})",
-            f"GROUP BY 1, 2 QUALIFY row_number() OVER (PARTITION BY h ORDER BY n DESC, v) <= {_TOP_VALUES} "
-            "ORDER BY h, n DESC, v",
+            f"{_HOUR} AS h, {value} AS v, count(*) AS n, sum(count(*)) OVER (PARTITION BY nw_stream, {_HOUR})",
+            "GROUP BY 1, 2, 3 QUALIFY row_number() OVER (PARTITION BY nw_stream, h ORDER BY n DESC, v) "
+            f"<= {_TOP_VALUES} ORDER BY nw_stream, h, n DESC, v",
             where=f"{where} AND {value} NOT IN ({allowed})",
             every_column=True,
         )
     except duckdb.Error as error:
-        counted.broken[rule.column] = _reason(error)
+        for one in counted.values():
+            one.broken[rule.column] = _reason(error)
         return
-    found: dict[int, dict[str, int]] = {}
-    totals: dict[int, int] = {}
-    for index, text, lines, total in rows:
-        found.setdefault(index, {})[text] = lines
-        totals[index] = int(total)
-    for index, values in found.items():
-        rest = totals[index] - sum(values.values())
+    found: dict[tuple[str, int], dict[str, int]] = {}
+    totals: dict[tuple[str, int], int] = {}
+    for stream, index, text, lines, total in rows:
+        found.setdefault((stream, index), {})[text] = lines
+        totals[stream, index] = int(total)
+    for place, values in found.items():
+        rest = totals[place] - sum(values.values())
         if rest:
             values[OTHERS] = rest
-    for index, lines in filled:
-        stats = counted.hours[hour_of(index * HOUR_US)]
+    for stream, index, lines in filled:
+        one = counted[stream]
+        stats = one.hours[hour_of(index * HOUR_US)]
         _change(
-            counted,
+            one,
             index,
             filled={**stats.filled, rule.subject: lines},
-            values={**stats.values, rule.subject: found.get(index, {})},
+            values={**stats.values, rule.subject: found.get((stream, index), {})},
         )
 
 

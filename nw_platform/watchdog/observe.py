@@ -9,72 +9,36 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import duckdb
-
 from nw_platform.errors import LakeError
-from nw_platform.lake.engine import connect
 from nw_platform.lake.receipts import read_receipt_files
 from nw_platform.lake.store import Lake
-from nw_platform.lake.tables import LakeFile, Snapshot
+from nw_platform.lake.tables import LakeFile
 from nw_platform.record.hours import HOUR_US, hour_of
-from nw_platform.record.spans import Receipt
-from nw_platform.watchdog import hourstats, memory
-from nw_platform.watchdog.balances import count_balances, count_duplicates
+from nw_platform.watchdog import memory
+from nw_platform.watchdog.balances import count_duplicates
 from nw_platform.watchdog.evaluate import evaluate
 from nw_platform.watchdog.expectations import StreamRules
 from nw_platform.watchdog.findings import Finding
 from nw_platform.watchdog.horizon import (
-    compared_hours,
-    compared_us,
     is_outside,
     judged_hours,
-    kept_us,
-    reached_hours,
     same_hours,
 )
+from nw_platform.watchdog.logtail import FollowedLogs, follow_all
+from nw_platform.watchdog.looking import Look, StreamLook, TickState, balance, count_all
 from nw_platform.watchdog.memory import StreamMemory
-from nw_platform.watchdog.observations import Balanced, LagSeen, SourceProblem, StreamObservations
+from nw_platform.watchdog.observations import StreamObservations
+from nw_platform.watchdog.receiptfiles import FollowedReceipts, read_new
 from nw_platform.watchdog.receipts import ReceiptFold
 
+__all__ = ["TickState", "Watch"]
+
 _HOSTS_US: Final = 7 * 24 * HOUR_US  # a host that was silent for longer is gone, unless it is declared
+_RECENT_US: Final = 2 * HOUR_US  # hours in which something arrives all the time
 _NONE: Final[Mapping[str, Collection[str]]] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class TickState:
-    """What the last tick of ingestion met, as far as the caller knows."""
-
-    problems: Mapping[str, Sequence[SourceProblem]] = field(default_factory=dict)  # stream -> problems
-    failures: Mapping[str, str] = field(default_factory=dict)  # stream -> why it could not be read
-    ingested_until: int | None = None  # when the last tick that went through began; None: not known
-    lags: Mapping[str, LagSeen] = field(default_factory=dict)  # stream -> how far it is behind, if that is known
-
-
-@dataclass(slots=True)
-class _Look:
-    """One look at all streams."""
-
-    now: int
-    tick: TickState
-    as_of: int | None
-    fresh: bool
-    receipts_version: int
-    receipts: Mapping[str, Sequence[LakeFile]]  # stream -> files of the receipts table
-    logs: Mapping[str, Snapshot | LakeError | None]
-    duplicates: Snapshot | None
-    also: Mapping[str, Collection[str]]  # stream -> event hours to judge as well
-    judged: set[str] = field(default_factory=set)  # streams of which all that is to be judged was
-    connection: duckdb.DuckDBPyConnection | None = None
-
-    def connect(self) -> duckdb.DuckDBPyConnection:
-        """One connection for all streams of the look, opened when there is something to count."""
-        if self.connection is None:
-            self.connection = connect()
-        return self.connection
 
 
 class Watch:
@@ -93,6 +57,8 @@ class Watch:
         self._saved: dict[str, str] = {}  # stream -> the hour in which its memory was written to disk
         self._committed = True
         self._judged: frozenset[str] = frozenset()
+        self._logs: dict[str, FollowedLogs] = {}
+        self._receipts = FollowedReceipts(lake)
 
     def findings(
         self,
@@ -142,31 +108,24 @@ class Watch:
             self._memories.clear()
             self._dirty.clear()
         self._committed, self._judged = False, frozenset()
-        # Records go from receipts to duplicates to logs. Looked at the other way round, none seems to be one too many.
-        logs = {rules.stream: self._logs(rules.stream) for rules in streams}
-        duplicates = self._lake.duplicates().snapshot()
-        receipts = self._lake.receipts().snapshot()
-        by_stream: dict[str, list[LakeFile]] = {}
-        for file in receipts.files() if receipts else ():
-            by_stream.setdefault(file.partition["stream"], []).append(file)
-        look = _Look(
-            now=now,
-            tick=tick or TickState(),
-            as_of=as_of,
-            fresh=from_scratch or as_of is not None,
-            receipts_version=receipts.version if receipts else -1,
-            receipts=by_stream,
-            logs=logs,
-            duplicates=duplicates,
-            also=also,
-        )
+        look = Look(self._lake, tick or TickState(), now=now, as_of=as_of, fresh=from_scratch or as_of is not None)
+        for rules in streams:
+            logs = self._logs.setdefault(rules.stream, FollowedLogs(self._lake.logs(rules.stream)))
+            known = self._recall(rules, look)
+            look.streams[rules.stream] = StreamLook(rules, known, logs, set(also.get(rules.stream, ())))
         try:
-            seen = {rules.stream: self._look_or_say(rules, look) for rules in streams}
-            self._judged = frozenset(look.judged)
-            return seen
+            self._look(look)
+            self._judged = frozenset(name for name, s in look.streams.items() if _is_whole(s))
+            seen = {name: self._seen(s, look) for name, s in look.streams.items()}
         finally:
-            if look.connection is not None:
-                look.connection.close()
+            look.close()
+            self._receipts.release()
+            for one in self._logs.values():
+                one.release()
+        for stream, reason in look.failed.items():
+            self._memories.pop(stream, None)
+            seen[stream] = StreamObservations(stream, live_since=now, failure=reason)
+        return seen
 
     def commit(self) -> None:
         """Keep what was learned by the last look: in this process at once, on disk once an hour."""
@@ -190,46 +149,79 @@ class Watch:
                 self._dirty.add(stream)
             known.failing, known.judged_until = failing[stream], now
 
-    def _look_or_say(self, rules: StreamRules, look: _Look) -> StreamObservations:
-        """Look at a stream; if its tables cannot be read, that is what was seen, and the others go on."""
-        try:
-            return self._look(rules, look)
-        except (LakeError, duckdb.Error, OSError) as error:
-            self._memories.pop(rules.stream, None)
-            reason = f"the lake cannot be read: {' '.join(str(error).split())[:300]}"
-            return StreamObservations(rules.stream, live_since=look.now, failure=reason)
+    def _look(self, look: Look) -> None:
+        """Records go from receipts to duplicates to logs. Looked at the other way round, none seems to be too many."""
+        recent = hour_of(look.now - _RECENT_US)
+        tables = [stream.logs for stream in look.streams.values()]
+        unread = follow_all(self._lake, tables, recent)
+        look.each(lambda stream: _raise(unread.get(stream.logs.table.path)))
+        duplicates = self._lake.duplicates().snapshot()
+        self._receipts.follow()
+        self._read_receipts(look)
+        look.each(lambda stream: self._fold(stream, look))
+        count_all(look)
+        look.each(lambda stream: self._balance_hours(stream, look))
+        wanted = {name: s.unbalanced for name, s in look.streams.items() if s.unbalanced}
+        twice = count_duplicates(look.connect(), duplicates, wanted) if duplicates and wanted else {}
+        look.each(lambda stream: balance(stream, twice.get(stream.rules.stream, {})))
 
-    def _look(self, rules: StreamRules, look: _Look) -> StreamObservations:
-        stream, now = rules.stream, look.now
-        known = self._recall(rules, look)
-        new = self._new_receipts(rules, known, look)
-        wanted = [r for r in new if look.as_of is None or r.planned_time <= look.as_of]
-        touched = known.fold.add(sorted(wanted, key=lambda r: r.place))
-        known.receipts_version = look.receipts_version
-        logs = look.logs[stream]
-        if isinstance(logs, LakeError):
-            raise logs
-        at_rest = logs is None or logs.version == known.logs_version
-        changed = [] if at_rest or logs is None else self._compare(rules, known, logs, now)
-        also = set(look.also.get(stream, ()))
-        judge = sorted({*judged_hours(rules, known, changed, now), *also})
-        if logs is not None:
-            _count(rules, known, logs, judge, look)
-        if new or not at_rest:
+    def _read_receipts(self, look: Look) -> None:
+        """The receipts that were not folded in yet, of all streams."""
+        files: dict[str, list[LakeFile]] = {}
+
+        def choose(stream: StreamLook) -> None:
+            lanes = stream.known.fold.lanes
+            listed = self._receipts.files(stream.rules.stream, stream.known.receipts_version)
+            if chosen := [file for file in listed if not _is_folded(file, lanes)]:
+                files[stream.rules.stream] = chosen
+
+        look.each(choose)
+        read = read_new(look.connect(), files) if files else {}
+
+        def take(stream: StreamLook) -> None:
+            name, known = stream.rules.stream, stream.known
+            lanes = known.fold.lanes
+            found = read[name] if name in read else read_receipt_files(self._lake, files.get(name, ()), name)
+            new = [r for r in found if r.sequence > lanes.get(r.lane, (-1, ""))[0]]
+            if lanes and any(r.kind == "replay" for r in new):  # it changes what older ones have counted: once more
+                known.fold = ReceiptFold(landing=stream.rules.landing)
+                new = read_receipt_files(self._lake, self._receipts.files(name), name)
+            stream.new = new
+
+        look.each(take)
+
+    def _fold(self, stream: StreamLook, look: Look) -> None:
+        """Take the receipts in, find out which hours changed, and which are to be judged."""
+        known, rules = stream.known, stream.rules
+        stream.wanted = [r for r in stream.new if look.as_of is None or r.planned_time <= look.as_of]
+        stream.arrivals = known.fold.add(sorted(stream.wanted, key=lambda r: r.place))
+        known.receipts_version = self._receipts.version
+        stream.at_rest = stream.logs.version in {-1, known.logs_version}
+        if not stream.at_rest:
+            stream.changed = self._compare(rules, known, stream.logs, look.now)
+        stream.judge = sorted({*judged_hours(rules, known, stream.changed, look.now), *stream.also})
+
+    def _balance_hours(self, stream: StreamLook, look: Look) -> None:
+        """Which balances are to be counted; the others are as they were."""
+        known = stream.known
+        if stream.new or not stream.at_rest:
             if not look.fresh:
-                self._dirty.add(stream)
-            hours = {*judge, *(hour for r in wanted for hour in r.event_hours)}
-            known.balances = self._balances(rules, known, logs, hours, look) if len(wanted) == len(new) else {}
+                self._dirty.add(stream.rules.stream)
+            stream.unbalanced = {*stream.judge, *(hour for r in stream.wanted for hour in r.event_hours)}
+            known.balances = {}
+            if len(stream.wanted) != len(stream.new):
+                stream.unbalanced = set()
         else:
-            known.balances = {hour: known.balances[hour] for hour in judge if hour in known.balances}
-            if also - known.balances.keys():
-                known.balances |= self._balances(rules, known, logs, also, look)
-        if logs is None or logs.version == known.logs_version:
-            look.judged.add(stream)
+            known.balances = {hour: known.balances[hour] for hour in stream.judge if hour in known.balances}
+            stream.unbalanced = stream.also - known.balances.keys()
+
+    def _seen(self, stream: StreamLook, look: Look) -> StreamObservations:
+        rules, known, judge, now = stream.rules, stream.known, stream.judge, look.now
+        name, tick = rules.stream, look.tick
         return StreamObservations(
-            stream=stream,
+            stream=name,
             live_since=known.since(),
-            arrivals=_arrivals(known, touched, also, now),
+            arrivals=_arrivals(known, stream.arrivals, stream.also, now),
             faults=tuple(known.fold.faults),
             files=tuple(known.fold.contents.values()) if rules.landing else (),
             judge=judge,
@@ -242,28 +234,14 @@ class Watch:
             same_hours=same_hours(rules, known, judge),
             hosts={host: last for host, last in known.hosts.items() if last > now - _HOSTS_US},
             datacenters=known.datacenters,
-            problems=tuple(look.tick.problems.get(stream, ())),
-            failure=look.tick.failures.get(stream, ""),
-            lag=look.tick.lags.get(stream),
+            problems=tuple(tick.problems.get(name, ())),
+            failure=tick.failures.get(name, ""),
+            lag=tick.lags.get(name),
             broken=known.broken,
-            ingested_until=look.tick.ingested_until,
+            ingested_until=tick.ingested_until,
         )
 
-    def _logs(self, stream: str) -> Snapshot | LakeError | None:
-        """The newest version of a stream's logs, or why it cannot be read."""
-        try:
-            return self._lake.logs(stream).snapshot()
-        except LakeError as error:
-            return error
-
-    def _balances(
-        self, rules: StreamRules, known: StreamMemory, logs: Snapshot | None, hours: Collection[str], look: _Look
-    ) -> dict[str, Balanced]:
-        """The balances of some hours. Hours that failed before are among those to judge, so none is lost."""
-        twice = count_duplicates(look.connect(), look.duplicates, rules.stream, hours) if look.duplicates else {}
-        return count_balances(known.fold, logs.hours() if logs else {}, twice, hours)
-
-    def _recall(self, rules: StreamRules, look: _Look) -> StreamMemory:
+    def _recall(self, rules: StreamRules, look: Look) -> StreamMemory:
         """The memory of the stream, without what was counted for other rules."""
         digest = hashlib.sha256(repr(rules).encode()).hexdigest()[:16]
         stream = rules.stream
@@ -280,57 +258,37 @@ class Watch:
         self._memories[stream] = known
         return known
 
-    def _new_receipts(self, rules: StreamRules, known: StreamMemory, look: _Look) -> list[Receipt]:
-        """The stream's receipts that were not folded in yet."""
-        if look.receipts_version == known.receipts_version:
-            return []
-        lanes = known.fold.lanes
-        files = [f for f in look.receipts.get(rules.stream, ()) if not _is_folded(f, lanes)]
-        receipts = read_receipt_files(self._lake, files, rules.stream)
-        new = [r for r in receipts if r.sequence > lanes.get(r.lane, (-1, ""))[0]]
-        if lanes and any(r.kind == "replay" for r in new):  # it changes what older receipts have counted: once more
-            known.fold = ReceiptFold(landing=rules.landing)
-            new = read_receipt_files(self._lake, look.receipts.get(rules.stream, ()), rules.stream)
-        return new
-
-    def _compare(self, rules: StreamRules, known: StreamMemory, logs: Snapshot, now: int) -> list[str]:
+    def _compare(self, rules: StreamRules, known: StreamMemory, logs: FollowedLogs, now: int) -> list[str]:
         """The event hours whose files changed, or went away, since they were judged; newest first."""
-        states = logs.hours()
+        touched = logs.touched if known.logs_version == logs.version_before else None
+        states = logs.states(touched)
         changed = sorted((h for h, state in states.items() if known.tokens.get(h) != state.token), reverse=True)
         if self._limit is not None and len(changed) > self._limit:
             changed = changed[: self._limit]  # the version stays unknown, so the others come with the next look
         else:
             known.logs_version = logs.version
-        gone = [hour for hour in known.tokens if hour not in states]
+        before = known.tokens if touched is None else known.tokens.keys() & touched
+        gone = [hour for hour in before if hour not in states]
         for hour in (*changed, *gone):
             known.stats.pop(hour, None)
             known.lines.pop(hour, None)
             known.tokens.pop(hour, None)
         for hour in changed:
             known.tokens[hour] = states[hour].token
-        known.outside = {hour: state.records for hour, state in states.items() if is_outside(rules, hour, now)}
+        outside = {hour: state.records for hour, state in states.items() if is_outside(rules, hour, now)}
+        rest = {} if touched is None else {h: n for h, n in known.outside.items() if h not in touched}
+        known.outside = rest | outside
         return sorted([*changed, *gone], reverse=True)
 
 
-def _count(rules: StreamRules, known: StreamMemory, logs: Snapshot, judge: Sequence[str], look: _Look) -> None:
-    """Count the hours to judge, and those that their windows and comparisons reach into, where not known yet."""
-    needed = {hour for hour in reached_hours(rules, judge) if hour in known.tokens and hour not in known.stats}
-    compared = {name for hour in judge for name in compared_hours(rules, hour)}
-    needed |= {hour for hour in compared if hour in known.tokens and hour not in known.lines}
-    if needed:
-        files, schema = logs.hour_files(needed), logs.schema()
-        counted = hourstats.count_hours(look.connect(), rules, files, schema, look.as_of)
-        known.stats |= counted.hours
-        known.broken = counted.broken
-        for host, last in counted.hosts.items():
-            known.hosts[host] = max(last, known.hosts.get(host, last))
-        known.datacenters |= counted.datacenters
-        known.widen(counted.hours.values())
-        comparable = hour_of(look.now - compared_us(rules))
-        known.lines |= {hour: stats.lines for hour, stats in counted.hours.items()}
-        known.lines = {hour: n for hour, n in known.lines.items() if hour >= comparable or hour in compared}
-    keep, judged = hour_of(look.now - kept_us(rules)), set(judge)
-    known.stats = {hour: stats for hour, stats in known.stats.items() if hour >= keep or hour in judged}
+def _raise(error: LakeError | None) -> None:
+    if error is not None:
+        raise error
+
+
+def _is_whole(stream: StreamLook) -> bool:
+    """Whether no hour was put off."""
+    return stream.logs.version in {-1, stream.known.logs_version}
 
 
 def _arrivals(known: StreamMemory, touched: Iterable[str], also: Collection[str], now: int) -> dict[str, int | None]:

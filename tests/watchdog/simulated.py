@@ -18,6 +18,7 @@ from nw_platform.watchdog.findings import Finding
 from nw_platform.watchdog.observe import TickState, Watch
 
 MINUTE = 60_000_000
+HOUR = 60 * MINUTE
 DAY = "2026-11-22"
 
 

@@ -1,0 +1,136 @@
+"""One look at many streams: what is known of each on the way, and counting for all of them together."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import duckdb
+
+from nw_platform.errors import LakeError
+from nw_platform.lake.engine import connect
+from nw_platform.lake.store import Lake
+from nw_platform.record.hours import hour_of
+from nw_platform.record.spans import Receipt
+from nw_platform.watchdog import hourstats
+from nw_platform.watchdog.balances import count_balances
+from nw_platform.watchdog.expectations import StreamRules
+from nw_platform.watchdog.horizon import compared_hours, compared_us, kept_us, reached_hours
+from nw_platform.watchdog.logtail import FollowedLogs
+from nw_platform.watchdog.memory import StreamMemory
+from nw_platform.watchdog.observations import LagSeen, SourceProblem
+
+
+@dataclass(frozen=True, slots=True)
+class TickState:
+    """What the last tick of ingestion met, as far as the caller knows."""
+
+    problems: Mapping[str, Sequence[SourceProblem]] = field(default_factory=dict)  # stream -> problems
+    failures: Mapping[str, str] = field(default_factory=dict)  # stream -> why it could not be read
+    ingested_until: int | None = None  # when the last tick that went through began; None: not known
+    lags: Mapping[str, LagSeen] = field(default_factory=dict)  # stream -> how far it is behind, if that is known
+
+
+@dataclass(slots=True)
+class StreamLook:
+    """One stream during a look."""
+
+    rules: StreamRules
+    known: StreamMemory
+    logs: FollowedLogs
+    also: set[str]
+    new: list[Receipt] = field(default_factory=list)
+    wanted: list[Receipt] = field(default_factory=list)  # of the new ones, those that are not later than `as_of`
+    arrivals: set[str] = field(default_factory=set)  # arrival hours with new receipts
+    changed: list[str] = field(default_factory=list)
+    at_rest: bool = True
+    judge: list[str] = field(default_factory=list)
+    unbalanced: set[str] = field(default_factory=set)  # hours whose balance is to be counted
+
+
+class Look:
+    """One look at all streams, step by step for all of them: what costs by the query is asked once for many."""
+
+    def __init__(self, lake: Lake, tick: TickState, *, now: int, as_of: int | None, fresh: bool) -> None:
+        self.lake, self.now, self.tick, self.as_of, self.fresh = lake, now, tick, as_of, fresh
+        self.streams: dict[str, StreamLook] = {}
+        self.failed: dict[str, str] = {}  # stream -> why its tables cannot be read
+        self._connection: duckdb.DuckDBPyConnection | None = None
+
+    def connect(self) -> duckdb.DuckDBPyConnection:
+        """One connection for all streams of the look, opened when there is something to count."""
+        if self._connection is None:
+            self._connection = connect()
+        return self._connection
+
+    def close(self) -> None:
+        """Close the connection, if there is one."""
+        if self._connection is not None:
+            self._connection.close()
+
+    def fail(self, stream: str, error: Exception) -> None:
+        """Its tables cannot be read: that is what was seen of it, and the others go on."""
+        self.failed[stream] = f"the lake cannot be read: {' '.join(str(error).split())[:300]}"
+        self.streams.pop(stream, None)
+
+    def each(self, step: Callable[[StreamLook], None]) -> None:
+        """A step that is taken for every stream by itself."""
+        for name, stream in list(self.streams.items()):
+            try:
+                step(stream)
+            except (LakeError, duckdb.Error, OSError) as error:
+                self.fail(name, error)
+
+
+def count_all(look: Look) -> None:
+    """Count the hours to judge, and those that their windows and comparisons reach into, where not known yet."""
+    jobs: dict[str, hourstats.CountJob] = {}
+
+    def choose(stream: StreamLook) -> None:
+        rules, known = stream.rules, stream.known
+        needed = {h for h in reached_hours(rules, stream.judge) if h in known.tokens and h not in known.stats}
+        compared = {name for hour in stream.judge for name in compared_hours(rules, hour)}
+        needed |= {hour for hour in compared if hour in known.tokens and hour not in known.lines}
+        if files := stream.logs.hour_files(needed) if needed else []:
+            jobs[rules.stream] = hourstats.CountJob(rules, files, stream.logs.schema())
+
+    look.each(choose)
+    counted: dict[str, hourstats.Counted] = {}
+    if jobs:
+        with contextlib.suppress(duckdb.Error):  # whose fault it is, is found out one by one
+            counted = hourstats.count_streams(look.connect(), jobs.values(), look.as_of)
+
+    def take(stream: StreamLook) -> None:
+        job = jobs.get(stream.rules.stream)
+        if job is not None:
+            name = stream.rules.stream
+            alone = {} if name in counted else hourstats.count_streams(look.connect(), [job], look.as_of)
+            _learn(stream, (counted | alone)[name], look.now)
+        keep, judged = hour_of(look.now - kept_us(stream.rules)), set(stream.judge)
+        stats = stream.known.stats
+        stream.known.stats = {hour: stats[hour] for hour in stats if hour >= keep or hour in judged}
+
+    look.each(take)
+
+
+def _learn(stream: StreamLook, counted: hourstats.Counted, now: int) -> None:
+    """Keep what was counted."""
+    rules, known = stream.rules, stream.known
+    known.stats |= counted.hours
+    known.broken = counted.broken
+    for host, last in counted.hosts.items():
+        known.hosts[host] = max(last, known.hosts.get(host, last))
+    known.datacenters |= counted.datacenters
+    known.widen(counted.hours.values())
+    comparable = hour_of(now - compared_us(rules))
+    compared = {name for hour in stream.judge for name in compared_hours(rules, hour)}
+    known.lines |= {hour: stats.lines for hour, stats in counted.hours.items()}
+    known.lines = {hour: n for hour, n in known.lines.items() if hour >= comparable or hour in compared}
+
+
+def balance(stream: StreamLook, twice: Mapping[str, int]) -> None:
+    """Count the balances that are not known. Hours that failed before are among those to judge, so none is lost."""
+    hours = stream.unbalanced
+    if hours:
+        stream.known.balances |= count_balances(stream.known.fold, stream.logs.states(hours), twice, hours)
