@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -20,12 +20,13 @@ from nw_platform.record.hours import to_datetime
 from nw_platform.record.rules import EventTime
 from nw_platform.sources.kafka_options import REFUSED
 from nw_platform.streams import document, problems
-from nw_platform.streams.channels import PLATFORM, Alerts, Selection
+from nw_platform.streams.channels import Alerts
 from nw_platform.streams.declaration import StreamDecl
 from nw_platform.streams.entry import MOST_HOURS, EventTimeEntry, StreamEntry
 from nw_platform.streams.names import BUILT_IN_TABLES, stream_name_problem
 from nw_platform.streams.problems import ConfigProblem, nearest
 from nw_platform.streams.quantities import Duration
+from nw_platform.streams.references import alert_problems, unknown
 from nw_platform.streams.sources import LOCAL, Address, SourceDecl, SourceEntry
 from nw_platform.streams.strict import Part, Text, as_written
 
@@ -187,38 +188,16 @@ def _reference_problems(file: ConfigFile, base: str) -> list[ConfigProblem]:
             for option in source.options
             if source.kind == "kafka" and option in REFUSED
         ]
-    found += [ConfigProblem(("alerts", *p.path), p.text) for p in _alert_problems(file.alerts, file.streams)]
+    found += alert_problems(file.alerts, list(file.streams))
     for number, host in enumerate(file.hosts):
         if host in file.hosts[:number]:
             found.append(ConfigProblem(("hosts", number), f"found {host!r} again; allowed: each host once"))
     return found
 
 
-def _alert_problems(alerts: Alerts, streams: Mapping[str, StreamEntry]) -> list[ConfigProblem]:
-    """Channels and streams that are none. A name with `*` or `?` may fit nothing yet."""
-    found = []
-    for number, route in enumerate(alerts.routes):
-        named = [(("to",), route.to)] + ([(("escalate", "to"), route.escalate.to)] if route.escalate else [])
-        found += [
-            ConfigProblem(("routes", number, *keys, place), _unknown("channel", channel, alerts.channels))
-            for keys, channels in named
-            for place, channel in enumerate(channels)
-            if channel not in alerts.channels
-        ]
-    selections: dict[str, Sequence[Selection]] = {"routes": alerts.routes, "maintenance": alerts.maintenance}
-    for key, parts in selections.items():
-        found += [
-            ConfigProblem((key, number, "streams", place), _unknown("stream", stream, streams))
-            for number, part in enumerate(parts)
-            for place, stream in enumerate(part.streams or ())
-            if stream not in {*streams, PLATFORM} and not set("*?") & set(stream)
-        ]
-    return found
-
-
 def _stream_problems(stream: StreamEntry, sources: Mapping[str, SourceEntry], base: str) -> list[ConfigProblem]:
     if stream.source is not None and stream.source not in sources:
-        return [ConfigProblem(("source",), _unknown("source", stream.source, sources))]
+        return [ConfigProblem(("source",), unknown("source", stream.source, sources))]
     kind = sources[stream.source].kind if stream.source is not None else "landing"
     where = f"a {kind} source" if stream.source is not None else "the files of this machine (no `source` is named)"
     found = []
@@ -271,11 +250,6 @@ def _path_problems(path: str, source: str | None, base: str) -> list[ConfigProbl
     elif path.count("[") > path.count("]"):
         text = "a glob whose '[' is closed by ']'"
     return [ConfigProblem(("path",), f"found {path!r}; allowed: {text}")] if text else []
-
-
-def _unknown(what: str, name: str, names: Mapping[str, Any]) -> str:
-    declared = f"declared are: {', '.join(names)}" if names else f"no {what} is declared"
-    return f"found {name!r}, which is no {what}; {declared}{nearest(name, names)}"
 
 
 def _resolve(file: ConfigFile, *, base: str, origin: str, work: Path | None) -> Settings:

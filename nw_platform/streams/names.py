@@ -1,4 +1,4 @@
-"""What a stream may be called: its name becomes a directory, an asset key and a SQL view."""
+"""What a stream may be called: its name becomes a directory, an asset key and a SQL view. And names that are taken."""
 
 from __future__ import annotations
 
@@ -11,6 +11,15 @@ BUILT_IN_TABLES: Final = (
     "logs", "raw", "reports", "minute_counters", "summary_report", "log_type_report", "key_coverage",
     "value_coverage", "value_coverage_top", "host_status", "receipts", "duplicates", "sequence_gaps", "rejects",
     "alerts",
+)  # fmt: skip
+
+# Checks of a stream (docs/checks.md) and of the platform itself (docs/alerts.md): what routes can speak of.
+CHECK_NAMES: Final = (
+    "continuity", "lag", "expected_files", "completeness", "history", "volume", "silence", "error_rate", "late",
+    "spill", "unexpected_types", "rate", "balance", "values",
+)  # fmt: skip
+PLATFORM_CHECK_NAMES: Final = (
+    "run", "tick", "daemon", "channel", "webserver", "code_location", "alerting", "lake",
 )  # fmt: skip
 
 STREAM_NAME: Final = "[A-Za-z0-9_]{1,100}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,8 @@ from nw_platform.alerts.alert import Delivery, Event, Scope
 from nw_platform.alerts.matching import Names, Timetable
 from nw_platform.alerts.policy import Policy
 from nw_platform.streams.channels import Route
+from nw_platform.streams.names import CHECK_NAMES, PLATFORM_CHECK_NAMES
+from nw_platform.watchdog.declared import CHECKS
 from nw_platform.watchdog.findings import Finding
 from tests.alerts.story import HOUR, MINUTE, at, findings_of, policy_of
 
@@ -189,6 +193,14 @@ def test_a_channel_that_is_no_longer_declared_gets_nothing():
 def test_a_channel_that_fails_is_told_to_all_others_whatever_the_routes_say():
     assert channels("platform:channel/ops", "routes: [{to: [ops]}]") == ["boss", "sms"]
     assert channels("channel/ops", "routes: [{to: [ops]}]") == ["ops"]  # a check of that name is no channel
+
+
+def test_routes_may_speak_of_every_check_there_is():
+    """The names that a configuration may use are those of the watchdog, and those of the page on alerts."""
+    assert set(CHECK_NAMES) == set(CHECKS)
+    page = (Path(__file__).resolve().parents[2] / "docs" / "alerts.md").read_text(encoding="utf-8")
+    about_itself = page.partition("## The platform itself")[2]
+    assert set(PLATFORM_CHECK_NAMES) == set(re.findall(r"^\| `(\w+)` \|", about_itself, re.MULTILINE))
 
 
 LINKS = [

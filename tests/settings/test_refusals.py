@@ -16,6 +16,8 @@ def stream(more: str) -> str:
     return f"streams: {{web: {{path: /var/log/web.log, {more}}}}}"
 
 
+ALERTS = "streams: {web: {path: x}}\nalerts:\n  channels: {ops: {kind: webhook, url: 'https://h/x'}}\n"
+
 # (a configuration, the whole message)
 WHOLE = {
     "a misspelt key": (
@@ -106,6 +108,20 @@ WHOLE = {
             "  routes: [{severity: error, to: [opps]}]"
         ),
         "nw.yaml:4: alerts.routes[0].to[0]: found 'opps', which is no channel; declared are: ops; did you mean 'ops'?",
+    ),
+    "an escalation to a channel that is not declared": (
+        ALERTS + "  routes: [{to: [ops], escalate: {after: 30m, to: [ops, 'op*']}}]",
+        (
+            "nw.yaml:4: alerts.routes[0].escalate.to[1]: found 'op*', which is no channel; declared are: ops;"
+            " did you mean 'ops'?"
+        ),
+    ),
+    "a route of a stream that is not declared": (
+        ALERTS + "  routes:\n  - {to: [ops]}\n  - {streams: ['a*', web, wbe], to: [ops]}",
+        (
+            "nw.yaml:6: alerts.routes[1].streams[2]: found 'wbe', which is no stream; declared are: web, platform;"
+            " did you mean 'web'?"
+        ),
     ),
     "a text where a mapping belongs": (
         "streams: {web: /var/log/x}",
@@ -264,6 +280,71 @@ NAMED = {
         "sources.k",
         "a landing source without `bootstrap`",
     ),
+    "a check that is none": (
+        ALERTS + "  maintenance: [{checks: [silense], days: [sun]}]",
+        "alerts.maintenance[0].checks[0]",
+        "did you mean 'silence'?",
+    ),
+    "a check of the platform that is none": (
+        ALERTS + "  routes: [{checks: [deamon], to: [ops]}]",
+        "alerts.routes[0].checks[0]",
+        "did you mean 'daemon'?",
+    ),
+    "a day of the week that is none": (
+        ALERTS + "  routes: [{days: [sat, sonday], to: [ops]}]",
+        "alerts.routes[0].days[1]",
+        "mon, tue, wed, thu, fri, sat, sun",
+    ),
+    "hours that are none": (
+        ALERTS + "  routes: [{hours: 8-18, to: [ops]}]",
+        "alerts.routes[0].hours",
+        "found '8-18'; allowed: times of day like \"08:00-18:00\"",
+    ),
+    "hours without length": (
+        ALERTS + "  routes: [{hours: '08:00-08:00', to: [ops]}]",
+        "alerts.routes[0].hours",
+        "times of day",
+    ),
+    "hours that are no text": (ALERTS + "  routes: [{hours: 8, to: [ops]}]", "alerts.routes[0].hours", "found 8"),
+    "hours of another zone": (
+        ALERTS + "  routes: [{hours: '08:00-18:00', zone: Berlin, to: [ops]}]",
+        "alerts.routes[0].zone",
+        "IANA time zone",
+    ),
+    "an escalation without a time": (
+        ALERTS + "  routes: [{to: [ops], escalate: {to: [ops]}}]",
+        "alerts.routes[0].escalate.after",
+        "missing",
+    ),
+    "a route to nowhere": (ALERTS + "  routes: [{severity: warn}]", "alerts.routes[0].to", "missing"),
+    "a route of no stream": (ALERTS + "  routes: [{streams: [], to: [ops]}]", "alerts.routes[0].streams", "not empty"),
+    "a window without end": (
+        ALERTS + "  maintenance: [{streams: [web]}]",
+        "alerts.maintenance[0]",
+        "a window that never ends hides everything",
+    ),
+    "a window that begins and never ends": (
+        ALERTS + "  maintenance: [{from: 2026-11-22T22:00}]",
+        "alerts.maintenance[0]",
+        "an `until`, too",
+    ),
+    "a window that ends before it begins": (
+        ALERTS + "  maintenance: [{from: 2026-11-22T22:00, until: 2026-11-22T22:30+01:00}]",
+        "alerts.maintenance[0]",
+        "an `until` that is after `from`",
+    ),
+    "a time that is no time": (
+        ALERTS + "  maintenance: [{until: tomorrow}]",
+        "alerts.maintenance[0].until",
+        "found 'tomorrow'; allowed: a time like 2026-11-22T22:00",
+    ),
+    "a day that is no day": (
+        ALERTS + "  maintenance: [{until: 2026-02-30T22:00}]",
+        "alerts.maintenance[0].until",
+        "found '2026-02-30T22:00'",
+    ),
+    "digests of nothing": (ALERTS + "  digest_over: 0", "alerts.digest_over", "greater than or equal to 1"),
+    "a link that is none": (ALERTS + "  link: dagster:3000", "alerts.link", "found 'dagster:3000'"),
     "a host twice": ("hosts: [a, b, a]\nstreams: {w: {path: x}}", "hosts[2]", "each host once"),
     "a sender's number unquoted": (
         (
