@@ -192,6 +192,16 @@ class Spill(_Share):
     kind: Literal["spill"]
 
 
+class Loss(_Expectation):
+    """No number of a sender's session is missing, and no record that its ledger tells of."""
+
+    kind: Literal["loss"]
+    max_missing: Lines = Field(default=0, description="So many missing records an hour are no finding.")
+    grace_us: Grace = Field(
+        default=as_written("10m"), alias="grace", description="How long after an hour's end its records may still come."
+    )
+
+
 class UnexpectedTypes(_Expectation):
     """There are no other log types than these."""
 
@@ -224,6 +234,6 @@ class Lag(_Expectation):
 
 
 Expectation = Annotated[
-    Heartbeat | Volume | File | Rate | Balance | Values | ErrorRate | Late | Spill | UnexpectedTypes | Lag,
+    Heartbeat | Volume | File | Rate | Balance | Values | ErrorRate | Late | Spill | UnexpectedTypes | Loss | Lag,
     Field(discriminator="kind"),
 ]

@@ -2,8 +2,8 @@
 
 Some checks have a rule without being declared, because their absence would hide what everybody wants to know:
 `error_rate` (an hour with more than 5 % errors, at least 3 of them), `late` (more than 1 % late lines), `spill` (more
-than 10 % spilled records, at least 100 of them) and `lag` (data that waits for more than 5 minutes, or three times
-`every`). A declaration replaces the rule.
+than 10 % spilled records, at least 100 of them), `loss` (a number of a session is missing, or a record that a ledger
+tells of) and `lag` (data that waits for more than 5 minutes, or three times `every`). A declaration replaces the rule.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from nw_platform.watchdog.expectations import (
     BalanceRule,
     FileRule,
     LagRule,
+    LossRule,
     RateRule,
     Rule,
     ShareRule,
@@ -54,6 +55,7 @@ CHECKS: Final[Mapping[str, CheckInfo]] = {
     "expected_files": CheckInfo("raw", "The files that are expected by a time of day are there."),
     "completeness": CheckInfo("logs", "raw = logs + duplicates."),
     "history": CheckInfo("logs", "No record lies outside the hours that are shown as partitions."),
+    "loss": CheckInfo("logs", "No number of a session is missing, and nothing that a sender's ledger tells of."),
     "volume": CheckInfo("logs", "As many lines as expected, in each window of event time."),
     "silence": CheckInfo("logs", "Every host gives a sign of life as often as expected."),
     "error_rate": CheckInfo("logs", "The share of errors, rejected lines included, is below its bound."),
@@ -104,6 +106,8 @@ def rules_of(
         rules.append(DEFAULT_LATE)
     if DEFAULT_SPILL.check not in shares:
         rules.append(DEFAULT_SPILL)
+    if not any(isinstance(rule, LossRule) for rule in rules):
+        rules.append(LossRule(subject=""))
     if not any(isinstance(rule, LagRule) for rule in rules):
         rules.append(LagRule(subject="", max_age_us=_max_age_us(stream)))
     return StreamRules(
@@ -137,6 +141,7 @@ def checks_of(rules: StreamRules) -> list[str]:
         BalanceRule: "balance",
         ValuesRule: "values",
         TypesRule: "unexpected_types",
+        LossRule: "loss",
     }
     names = {"continuity", "lag", "completeness", "history"}
     for rule in rules.rules:
@@ -206,9 +211,12 @@ def _max_age_us(stream: StreamDecl) -> int:
     return max(DEFAULT_LAG_US, _PATIENCE * stream.every_us)
 
 
-def _of_lines(
-    expectation: declared.Values | declared.UnexpectedTypes | declared.ErrorRate | declared.Late | declared.Spill,
-) -> Rule:
+_OfLines = (
+    declared.Values | declared.UnexpectedTypes | declared.Loss | declared.ErrorRate | declared.Late | declared.Spill
+)
+
+
+def _of_lines(expectation: _OfLines) -> Rule:
     """The rules of what the lines of an hour hold."""
     match expectation:
         case declared.Values():
@@ -217,6 +225,13 @@ def _of_lines(
                 column=expectation.column,
                 allowed=tuple(_as_text(value) for value in expectation.allowed),
                 max_pct=expectation.max_pct,
+                severity=expectation.severity,
+            )
+        case declared.Loss():
+            return LossRule(
+                subject="",
+                max_missing=expectation.max_missing,
+                grace_us=expectation.grace_us,
                 severity=expectation.severity,
             )
         case declared.UnexpectedTypes():

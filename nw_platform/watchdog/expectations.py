@@ -122,6 +122,16 @@ class TypesRule:
 
 
 @dataclass(frozen=True, slots=True)
+class LossRule:
+    """No number of a session is missing, and no record that a sender's ledger tells of."""
+
+    subject: str
+    max_missing: int = 0  # so many an hour are no finding
+    grace_us: int = 10 * MINUTE_US  # how long after an hour's end its records may still come
+    severity: Severity = "error"
+
+
+@dataclass(frozen=True, slots=True)
 class LagRule:
     """Data waits at the source for at most so long, and is read at least so long before the source deletes it."""
 
@@ -131,7 +141,18 @@ class LagRule:
     severity: Severity = "warn"  # of the age; data that is about to be lost is an error
 
 
-Rule = VolumeRule | FileRule | SilenceRule | ShareRule | RateRule | BalanceRule | ValuesRule | TypesRule | LagRule
+Rule = (
+    VolumeRule
+    | FileRule
+    | SilenceRule
+    | ShareRule
+    | RateRule
+    | BalanceRule
+    | ValuesRule
+    | TypesRule
+    | LossRule
+    | LagRule
+)
 
 
 @dataclass(frozen=True, slots=True)

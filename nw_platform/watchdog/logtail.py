@@ -188,6 +188,10 @@ class FollowedLogs:
                 found.append(LakeFile(path, f"{self.table.url}/{path}", partition, records, size, {}))
         return sorted(found, key=lambda file: file.path)
 
+    def files_of_others(self, hours: Collection[str]) -> list[LakeFile]:
+        """The files of all hours but these. Raises LakeError."""
+        return [file for file in self._opened().files() if file.hour not in hours] if self.is_there else []
+
     def _opened(self) -> Snapshot:
         if self._snapshot is None:
             self._snapshot = self.table.snapshot()

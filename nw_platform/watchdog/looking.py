@@ -11,12 +11,13 @@ import duckdb
 from nw_platform.errors import LakeError
 from nw_platform.lake.engine import connect
 from nw_platform.lake.store import Lake
-from nw_platform.record.hours import hour_of
+from nw_platform.lake.tables import LakeFile, Snapshot
+from nw_platform.record.hours import HOUR_US, hour_of
 from nw_platform.record.spans import Receipt
-from nw_platform.watchdog import hourstats
+from nw_platform.watchdog import hourstats, loss, losses
 from nw_platform.watchdog.balances import count_balances
-from nw_platform.watchdog.expectations import StreamRules
-from nw_platform.watchdog.horizon import compared_hours, compared_us, kept_us, reached_hours
+from nw_platform.watchdog.expectations import LossRule, StreamRules
+from nw_platform.watchdog.horizon import KEEP_HOURS, compared_hours, compared_us, kept_us, reached_hours
 from nw_platform.watchdog.logtail import FollowedLogs
 from nw_platform.watchdog.memory import StreamMemory
 from nw_platform.watchdog.observations import LagSeen, SourceProblem
@@ -134,3 +135,64 @@ def balance(stream: StreamLook, twice: Mapping[str, int]) -> None:
     hours = stream.unbalanced
     if hours:
         stream.known.balances |= count_balances(stream.known.fold, stream.logs.states(hours), twice, hours)
+
+
+def count_losses(look: Look, duplicates: Snapshot | None) -> None:
+    """Count what is missing in the hours that are over and were not counted as they are now."""
+    dropped: dict[str, list[LakeFile]] = {}
+    jobs: dict[str, losses.LossJob] = {}
+    keys: dict[str, dict[str, str]] = {}
+
+    def choose(stream: StreamLook) -> None:
+        known, name, logs = stream.known, stream.rules.stream, stream.logs
+        wanted = _to_count(stream, look)
+        known.losses = {hour: lost for hour, lost in known.losses.items() if hour in stream.judge}
+        known.loss_keys = {hour: key for hour, key in known.loss_keys.items() if hour in known.losses}
+        if not wanted:
+            return
+        known.sessions = {s: last for s, last in known.sessions.items() if last[0] >= look.now // HOUR_US - KEEP_HOURS}
+        if not dropped and duplicates is not None:
+            for file in duplicates.files():
+                dropped.setdefault(file.partition["stream"], []).append(file)
+        needed = losses.around(wanted, known.failing)
+        days = {hour[:10] for hour in needed}
+        keys[name] = wanted
+        jobs[name] = losses.LossJob(
+            stream=name,
+            due=frozenset(wanted),
+            files=logs.hour_files(needed & known.tokens.keys()),
+            elsewhere=lambda: losses.late_first(logs.files_of_others(needed)),
+            duplicates=[file for file in dropped.get(name, ()) if file.partition["dt"] in days],
+            sessions=known.sessions,
+        )
+
+    look.each(choose)
+    counted: dict[str, losses.LossCounted] = {}
+    if jobs:
+        with contextlib.suppress(duckdb.Error, LakeError):  # whose fault it is, is found out one by one
+            counted = losses.count_losses(look.connect(), list(jobs.values()), look.as_of)
+
+    def take(stream: StreamLook) -> None:
+        name, known = stream.rules.stream, stream.known
+        if name in jobs:
+            alone = {} if name in counted else losses.count_losses(look.connect(), [jobs[name]], look.as_of)
+            found = (counted | alone)[name]
+            known.losses |= found.hours
+            known.loss_keys |= keys[name]
+            known.sessions |= {s: last for s, last in found.sessions.items() if last >= known.sessions.get(s, (0, 0))}
+
+    look.each(take)
+
+
+def _to_count(stream: StreamLook, look: Look) -> dict[str, str]:
+    """The hours whose losses are to be counted -> of what they will have been."""
+    known, wanted = stream.known, {}
+    for rule in stream.rules.of(LossRule):
+        for hour in stream.judge:
+            if hour in known.tokens and loss.is_due(rule, hour, look.now, look.tick.ingested_until):
+                lost = known.losses.get(hour)
+                failing = lost is not None and bool(lost.missing or lost.lost)
+                key = losses.loss_key(hour, known.tokens, failing=failing)
+                if known.loss_keys.get(hour) != key:
+                    wanted[hour] = key
+    return wanted

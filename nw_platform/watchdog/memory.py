@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from nw_platform.record.hours import hour_start, next_hour
-from nw_platform.watchdog.observations import Balanced, HourStats
+from nw_platform.watchdog.observations import Balanced, Gap, HourStats, LossSeen, Unreceived
 from nw_platform.watchdog.receipts import ReceiptFold
 
-_VERSION: Final = 2
+_VERSION: Final = 3
 
 
 @dataclass(slots=True)
@@ -38,6 +38,9 @@ class StreamMemory:
     first_event: int | None = None
     last_event: int | None = None
     outside: dict[str, int] = field(default_factory=dict)
+    losses: dict[str, LossSeen] = field(default_factory=dict)  # of hours that are over
+    loss_keys: dict[str, str] = field(default_factory=dict)  # event hour -> of what `losses` was counted
+    sessions: dict[str, tuple[int, int]] = field(default_factory=dict)  # session -> hour, number of its last record
     balances: dict[str, Balanced] = field(default_factory=dict)  # of the last look that saw news
     failing: set[str] = field(default_factory=set)  # event hours with a finding that failed
     judged_until: int | None = None
@@ -69,6 +72,8 @@ class StreamMemory:
             "fold": self.fold.as_json(),
             "stats": {hour: asdict(stats) for hour, stats in self.stats.items()},
             "balances": {hour: [b.raw, b.logs, b.duplicates] for hour, b in self.balances.items()},
+            "losses": {hour: asdict(lost) for hour, lost in self.losses.items()},
+            "sessions": {session: list(last) for session, last in self.sessions.items()},
             "failing": sorted(self.failing),
         }
 
@@ -82,14 +87,15 @@ class StreamMemory:
             fold=ReceiptFold.from_json(data["fold"]),
             stats={hour: _stats(stats) for hour, stats in data["stats"].items()},
             balances={hour: Balanced(*counts) for hour, counts in data["balances"].items()},
+            losses={hour: _losses(lost) for hour, lost in data["losses"].items()},
+            sessions={session: (int(hour), int(seq)) for session, (hour, seq) in data["sessions"].items()},
             failing=set(data["failing"]),
         )
 
 
 _PLAIN: Final = (
     "first_look", "rules", "receipts_version", "logs_version", "tokens", "lines", "broken", "hosts", "datacenters",
-    "first_event",
-    "last_event", "outside", "judged_until",
+    "loss_keys", "first_event", "last_event", "outside", "judged_until",
 )  # fmt: skip
 
 
@@ -120,3 +126,10 @@ def _stats(data: Mapping[str, Any]) -> HourStats:
     for name in ("error_host", "late_host", "spill_host"):
         fields[name] = tuple(fields[name]) if fields[name] else None
     return HourStats(**fields)
+
+
+def _losses(data: Mapping[str, Any]) -> LossSeen:
+    fields = dict(data)
+    fields["largest"] = tuple(Gap(**gap) for gap in fields["largest"])
+    fields["unreceived"] = tuple(Unreceived(**sender) for sender in fields["unreceived"])
+    return LossSeen(**fields)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Protocol
+from typing import Any, Protocol
 
 from nw_platform.record.hours import HOUR_US, hour_of, hour_start
 from nw_platform.watchdog.expectations import MINUTE_US
@@ -70,6 +70,49 @@ class HourStats:
 
 
 @dataclass(frozen=True, slots=True)
+class Gap:
+    """Numbers of a session that are missing, both ends included, between two records. Times in microseconds."""
+
+    host: str | None
+    process: str | None
+    session: str
+    first: int
+    last: int
+    before: int  # event time of the record before
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unreceived:
+    """What one sender says it sent of a log type in a minute, and how much of it is not there."""
+
+    host: str | None
+    process: str | None
+    minute: int  # its first instant, microseconds
+    log_type: str
+    said: int
+    lost: int
+
+
+@dataclass(frozen=True, slots=True)
+class LossSeen:
+    """What one event hour lacks, duplicates counted as seen."""
+
+    sessions: int = 0  # with a numbered record
+    records: int = 0  # numbered ones
+    missing: int = 0  # numbers between two records of a session
+    gaps: int = 0
+    largest: tuple[Gap, ...] = ()
+    said: int = 0  # records that ledgers tell of
+    lost: int = 0  # of them, those that are not there
+    unreceived: tuple[Unreceived, ...] = ()
+
+    def with_changes(self, **changes: Any) -> LossSeen:  # noqa: ANN401  (passed on to dataclasses.replace)
+        """A copy with some fields changed."""
+        return replace(self, **changes)
+
+
+@dataclass(frozen=True, slots=True)
 class Fault:
     """Something wrong that a receipt shows."""
 
@@ -129,6 +172,7 @@ class StreamObservations:
     same_hours: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # hour -> earlier hour -> lines
     hosts: Mapping[str, int] = field(default_factory=dict)  # host -> event time of its last sign of life
     datacenters: Mapping[str, str] = field(default_factory=dict)  # host -> where it is, if that is known
+    losses: Mapping[str, LossSeen] = field(default_factory=dict)  # event hour -> what it lacks, once it is over
     problems: Sequence[SourceProblem] = ()  # met by the last tick while it looked at the source
     failure: str = ""  # why the last tick could not read the stream at all
     lag: LagSeen | None = None  # None: not known

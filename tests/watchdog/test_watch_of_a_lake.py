@@ -191,7 +191,8 @@ def test_every_finding_is_of_a_declared_check(make):
     platform.tick(at("05:30"))
     [rules] = rules_of_all(platform.settings)
     names = checks_of(rules)
-    assert names == ["continuity", "lag", "completeness", "history", "volume", "error_rate", "late", "spill"]
+    logs = ["completeness", "history", "loss", "volume", "error_rate", "late", "spill"]
+    assert names == ["continuity", "lag", *logs]
     for finding in platform.look(at("07:30")):
         assert finding.check in names
         assert finding.asset == f"{CHECKS[finding.check].layer}/web"
