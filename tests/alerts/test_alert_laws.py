@@ -57,7 +57,7 @@ def live(steps, policy) -> World:
     """The world after all these steps."""
     world, clock = World(policy), at("06:00")
     for found, judged, paused, moves, acknowledged in steps:
-        clock = max(clock + moves, (world.newest or 0) - machine.SET_BACK_US)
+        clock = max(clock + moves, (world.newest or 0) - machine.SET_BACK_US + MINUTE)
         if acknowledged and world.open:
             key = sorted(world.open)[acknowledged % len(world.open)]
             if world.open[key].acknowledged is None:
