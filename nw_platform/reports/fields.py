@@ -176,33 +176,50 @@ def _typed_values(stream: StreamColumns) -> list[str]:
     return branches
 
 
-def _flat(stream: StreamColumns) -> str:
-    """The leaves of `extra`, one row each: level by level, each level a few native calls over all records."""
-    # A JSON pointer names any key, whatever characters it has.
-    pointer = "'/' || replace(replace(name, '~', '~0'), '/', '~1')"
+# A JSON pointer names any key, whatever characters it has.
+_POINTER: Final = "'/' || replace(replace(name, '~', '~0'), '/', '~1')"
+_TEXT: Final = "CASE WHEN type = 'VARCHAR' THEN json ->> '$' ELSE json::VARCHAR END"
+_TYPE: Final = """CASE type WHEN 'VARCHAR' THEN 'string' WHEN 'BIGINT' THEN 'integer' WHEN 'UBIGINT' THEN 'integer'
+            WHEN 'HUGEINT' THEN 'integer' WHEN 'DOUBLE' THEN 'number' ELSE lower(type) END"""
+_IS_LEAF: Final = "(type NOT IN ('OBJECT', 'ARRAY') OR json::VARCHAR IN ('{}', '[]'))"
+# A leaf of the first level, under a name that no path into something nested can have.
+_IS_SHALLOW: Final = f"{_IS_LEAF} AND key <> '' AND NOT contains(key, '.') AND NOT contains(key, '[]')"
+
+
+def _first_level(stream: StreamColumns) -> str:
+    """The members of `extra`, one row each."""
+    return f"""(SELECT *, json_type(json) AS type FROM (
+            SELECT * EXCLUDE (extra), name AS key, json_extract(extra, {_POINTER}) AS json FROM (
+                SELECT record, {_GROUP}, host, event_time, extra, unnest(list_distinct(json_keys(extra))) AS name FROM (
+                    SELECT row_number() OVER () AS record, {_GROUP}, host, event_time, extra::JSON AS extra
+                    FROM {stream.relation}
+                    WHERE reject_reason IS NULL AND extra IS NOT NULL AND CASE WHEN json_valid(extra)
+                        THEN json_type(extra) = 'OBJECT' ELSE false END))))"""
+
+
+def _shallow(stream: StreamColumns) -> str:
+    """The leaves of the first level of `extra`, one row each and each key once a record: what most logs have."""
+    return f"""(SELECT {_GROUP}, host, event_time, key, {_TEXT} AS text, {_TYPE} AS type
+        FROM {_first_level(stream)} WHERE {_IS_SHALLOW})"""
+
+
+def _deep(stream: StreamColumns) -> str:
+    """The other leaves of `extra`, one row each: level by level, each level a few native calls over all records."""
     return f"""(WITH RECURSIVE tree AS (
-        SELECT row_number() OVER () AS record, {_GROUP}, host, event_time, '' AS key, extra::JSON AS json, 0 AS level,
-            'OBJECT' AS type
-        FROM {stream.relation}
-        WHERE reject_reason IS NULL AND extra IS NOT NULL AND CASE WHEN json_valid(extra)
-            THEN json_type(extra) = 'OBJECT' ELSE false END
+        SELECT record, {_GROUP}, host, event_time, key, json, 1 AS level, type
+        FROM {_first_level(stream)} WHERE NOT ({_IS_SHALLOW})
       UNION ALL
         SELECT record, {_GROUP}, host, event_time, key, json, level, json_type(json) AS type FROM (
-            SELECT record, {_GROUP}, host, event_time, level + 1 AS level,
-                CASE WHEN key = '' THEN name ELSE key || '.' || name END AS key, json_extract(json, {pointer}) AS json
+            SELECT record, {_GROUP}, host, event_time, level + 1 AS level, key || '.' || name AS key,
+                json_extract(json, {_POINTER}) AS json
             FROM (SELECT *, unnest(list_distinct(json_keys(json))) AS name FROM tree
                 WHERE type = 'OBJECT' AND level < {MAX_DEPTH})
           UNION ALL
             SELECT record, {_GROUP}, host, event_time, level + 1 AS level, key || '[]' AS key,
                 unnest(json_extract(json, '$[*]')) AS json
             FROM tree WHERE type = 'ARRAY' AND level < {MAX_DEPTH}))
-      SELECT record, {_GROUP}, host, event_time, key,
-        CASE WHEN type = 'VARCHAR' THEN json ->> '$' ELSE json::VARCHAR END AS text,
-        CASE type WHEN 'VARCHAR' THEN 'string' WHEN 'BIGINT' THEN 'integer' WHEN 'UBIGINT' THEN 'integer'
-            WHEN 'HUGEINT' THEN 'integer' WHEN 'DOUBLE' THEN 'number' ELSE lower(type) END AS type
-      FROM tree
-      WHERE level > 0
-        AND (type NOT IN ('OBJECT', 'ARRAY') OR level = {MAX_DEPTH} OR json::VARCHAR IN ('{{}}', '[]')))"""
+      SELECT record, {_GROUP}, host, event_time, key, {_TEXT} AS text, {_TYPE} AS type
+      FROM tree WHERE {_IS_LEAF} OR level = {MAX_DEPTH})"""
 
 
 def _hidden_sql() -> str:
@@ -223,18 +240,30 @@ def _json_keys(stream: StreamColumns) -> str:
         CASE WHEN NOT {_hidden_sql()} THEN min(text_min) END AS text_min,
         CASE WHEN NOT {_hidden_sql()} THEN max(text_max) END AS text_max,
         min(event_time) AS first_time, max(event_time) AS last_time
-    FROM (SELECT record, {_GROUP}, host, key, min(event_time) AS event_time, bit_or(kind) AS kinds,
+    FROM (SELECT {_GROUP}, host, key, event_time, kind AS kinds, (filled IS NOT NULL)::BIGINT AS leaves,
+            length(filled) AS len_min, length(filled) AS len_max, coalesce(length(filled), 0) AS len_sum,
+            number AS number_min, number AS number_max, number AS number_sum, (number IS NOT NULL)::BIGINT AS numbers,
+            string AS text_min, string AS text_max
+        FROM {_weighed(_shallow(stream))}
+        UNION ALL BY NAME
+        SELECT {_GROUP}, host, key, min(event_time) AS event_time, bit_or(kind) AS kinds,
             count(filled) AS leaves, min(length(filled)) AS len_min, max(length(filled)) AS len_max,
             coalesce(sum(length(filled)), 0) AS len_sum,
             min(number) AS number_min, max(number) AS number_max, sum(number) AS number_sum, count(number) AS numbers,
             min(string) AS text_min, max(string) AS text_max
-        FROM (SELECT *, CASE WHEN kind > 0 AND trim(text, {_BLANKS}) <> '' THEN text END AS filled,
-                CASE WHEN type IN ('integer', 'number') THEN TRY_CAST(text AS DOUBLE) END AS number,
-                CASE WHEN type = 'string' THEN left(filled, {MAX_VALUE}) END AS string
-            FROM (SELECT *, CASE WHEN type = 'null' THEN 0 ELSE 1 << (list_position([{names}], type) - 1) END AS kind
-                FROM {_flat(stream)}))
+        FROM {_weighed(_deep(stream))}
         GROUP BY record, {_GROUP}, host, key)
     GROUP BY {_GROUP}, host, key"""
+
+
+def _weighed(leaves: str) -> str:
+    """Leaves with what key coverage asks of each. `kind`: a bit for its type, 0 for null."""
+    names = ", ".join(literal(name) for name in _JSON_TYPES)
+    return f"""(SELECT *, CASE WHEN type = 'null' THEN 0 ELSE 1 << (list_position([{names}], type) - 1) END AS kind,
+            CASE WHEN type <> 'null' AND trim(text, {_BLANKS}) <> '' THEN text END AS filled,
+            CASE WHEN type IN ('integer', 'number') THEN TRY_CAST(text AS DOUBLE) END AS number,
+            CASE WHEN type = 'string' THEN left(filled, {MAX_VALUE}) END AS string
+        FROM {leaves})"""
 
 
 def _json_values(stream: StreamColumns) -> str:
@@ -243,10 +272,13 @@ def _json_values(stream: StreamColumns) -> str:
         f"CASE WHEN {_hidden_sql()} THEN 'sha256:' || left(sha256(text), 16) "
         f"WHEN length(text) <= {MAX_VALUE} THEN text ELSE left(text, 220) || '#' || md5(text) END"
     )
+    kept = f"type <> 'null' AND trim(text, {_BLANKS}) <> ''"
     return f"""SELECT {_GROUP}, {literal(stream.stream)} AS stream, key, {shown} AS value, sum(count)::BIGINT AS count,
         min(first_time) AS first_time
     FROM (SELECT {_GROUP}, key, text, count(*) AS count, min(event_time) AS first_time
-        FROM (SELECT DISTINCT record, {_GROUP}, event_time, key, text FROM {_flat(stream)}
-            WHERE type <> 'null' AND trim(text, {_BLANKS}) <> '')
-        GROUP BY ALL)
+            FROM {_shallow(stream)} WHERE {kept} GROUP BY ALL
+        UNION ALL
+        SELECT {_GROUP}, key, text, count(*) AS count, min(event_time) AS first_time
+            FROM (SELECT DISTINCT record, {_GROUP}, event_time, key, text FROM {_deep(stream)} WHERE {kept})
+            GROUP BY ALL)
     GROUP BY ALL"""

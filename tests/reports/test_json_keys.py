@@ -153,7 +153,7 @@ JSON = st.recursive(
 def leaves(value, key):
     if isinstance(value, dict) and value:
         for name, inner in value.items():
-            yield from leaves(inner, f"{key}.{name}" if key else name)
+            yield from leaves(inner, f"{key}.{name}")
     elif isinstance(value, list) and value:
         for inner in value:
             yield from leaves(inner, f"{key}[]")
@@ -167,8 +167,8 @@ def plain(value):
     return json.dumps(value) if isinstance(value, (dict, list)) else str(value)
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.dictionaries(st.sampled_from(["k", "l", "m~"]), JSON, max_size=3), max_size=4))
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.dictionaries(st.sampled_from(["k", "l", "m~", "k.a", "k[]", ""]), JSON, max_size=4), max_size=4))
 def test_flattening_is_what_a_loop_in_python_does(extras):
     connection = duckdb.connect()
     connection.execute(
