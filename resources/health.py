@@ -53,7 +53,7 @@ def health(
     states = _states(instance)
     since = _running_since(instance, states.get(OWN_SENSOR, ()), now)
     found = [*_runs(instance, now, repository), *_ticks(instance, now, repository, states, since)]
-    return [*found, *_daemons(instance, now, since)], CHECKS
+    return [*found, _daemons(instance, now, since)], CHECKS
 
 
 def _runs(instance: dg.DagsterInstance, now: int, repository: dg.RepositoryDefinition) -> Iterable[Finding]:
@@ -226,8 +226,7 @@ def _running_since(instance: dg.DagsterInstance, own: Sequence[InstigatorState],
     return since
 
 
-def _daemons(instance: dg.DagsterInstance, now: int, running_since: int) -> Iterable[Finding]:
-    for name, status in sorted(instance.get_daemon_statuses().items()):
-        if status.required:
-            heartbeat = status.last_heartbeat.timestamp if status.last_heartbeat else None
-            yield daemon_finding(name, heartbeat, now, running_since)
+def _daemons(instance: dg.DagsterInstance, now: int, running_since: int) -> Finding:
+    required = {name: status for name, status in instance.get_daemon_statuses().items() if status.required}
+    heartbeats = {name: one.last_heartbeat.timestamp if one.last_heartbeat else None for name, one in required.items()}
+    return daemon_finding(heartbeats, now, running_since)

@@ -128,9 +128,8 @@ class VaultServer:
     def certificate(self):
         """Some certificate, as PEM."""
         self.admin("POST", "sys/mounts/pki", {"type": "pki"})
-        made = self.admin(
-            "POST", "/".join(("pki", "root", "generate", "internal")), {"common_name": "test", "ttl": "1h"}
-        )
+        kind = "root"
+        made = self.admin("POST", f"pki/{kind}/generate/internal", {"common_name": "test", "ttl": "1h"})
         return made["data"]["certificate"]
 
     def seal(self):

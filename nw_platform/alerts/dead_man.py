@@ -6,13 +6,15 @@ from typing import Final
 
 import requests
 
-from nw_platform.errors import ConfigError
+from nw_platform.alerts.channels.attempt import RefusedError, attempt
+from nw_platform.errors import DeliveryError
 from nw_platform.streams.secrets import Secret
 
 __all__ = ["ping"]
 
 _TIMEOUT_S: Final = 10.0
 _REFUSED: Final = 400
+_NAME: Final = "alerts.dead_man"
 
 
 def ping(address: Secret | None) -> str:
@@ -23,13 +25,15 @@ def ping(address: Secret | None) -> str:
     if address is None:
         return ""
     try:
-        answer = requests.get(
-            address.resolve(), timeout=_TIMEOUT_S, allow_redirects=False, headers={"User-Agent": "neverwinter"}
-        )
-    except ConfigError as error:
-        return f"alerts.dead_man: {error}"
-    except requests.RequestException as error:
-        return f"alerts.dead_man does not answer ({type(error).__name__})"
-    if answer.status_code >= _REFUSED:
-        return f"alerts.dead_man answered with {answer.status_code}"
+        attempt(_NAME, lambda: _call(address))  # silent in logs: those of libraries name addresses
+    except DeliveryError as error:
+        return str(error).removeprefix("channel ")
     return ""
+
+
+def _call(address: Secret) -> None:
+    answer = requests.get(
+        address.resolve(), timeout=_TIMEOUT_S, allow_redirects=False, headers={"User-Agent": "neverwinter"}
+    )
+    if answer.status_code >= _REFUSED:
+        raise RefusedError(f"answered with {answer.status_code}", is_final=False)

@@ -5,6 +5,7 @@ Both judge daemons, so both must say the same: an alert that one opens, the othe
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from nw_platform.alerts.alert import PLATFORM
@@ -42,22 +43,28 @@ def platform_finding(
 
 
 def daemon_finding(
-    name: str, heartbeat: float | None, now: int, running_since: int, silent_us: int = DAEMON_SILENT_US
+    heartbeats: Mapping[str, float | None], now: int, running_since: int, silent_us: int = DAEMON_SILENT_US
 ) -> Finding:
-    """Whether one of Dagster's daemons has given a sign of life lately.
+    """Whether Dagster's daemons have given a sign of life lately. They are threads of one process: one finding.
 
     Args:
-        name: SENSOR, SCHEDULER and so on.
-        heartbeat: of the last one, seconds since the epoch; None: never.
+        heartbeats: the last one of each (SENSOR, SCHEDULER and so on), seconds since the epoch; None: never.
         now: microseconds since the epoch.
         running_since: before it nothing was expected (the platform, or whoever looks, was not running).
-        silent_us: how long it may be silent.
+        silent_us: how long one may be silent.
     """
-    seen = None if heartbeat is None else int(heartbeat * 1e6)
-    passed = now - max(seen or 0, running_since) <= silent_us
-    told = "never" if seen is None else to_iso(seen)
-    state = "runs" if passed else "has stopped"
-    message = f"the Dagster daemon {name} {state}: its last sign of life was {told}"
+    seen = {name: None if beat is None else int(beat * 1e6) for name, beat in heartbeats.items()}
+    silent = sorted(name for name, at in seen.items() if now - max(at or 0, running_since) > silent_us)
+    if not silent:
+        return platform_finding("daemon", "", passed=True, message="the Dagster daemon runs")
+    times = [at for name in silent if (at := seen[name]) is not None]
+    last = f"the last sign of life was {to_iso(max(times))}" if times else "there was no sign of life"
+    which = "" if len(silent) == len(seen) else f" in part ({', '.join(silent)})"
     return platform_finding(
-        "daemon", name, passed=passed, message=message, since=seen, repair="see the daemon's log; start `nw up` again"
+        "daemon",
+        "",
+        passed=False,
+        message=f"the Dagster daemon has stopped{which}: {last}",
+        since=max(times, default=None),
+        repair="see the daemon's log; start `nw up` again",
     )

@@ -115,11 +115,9 @@ def _judge(
     found = [platform_finding(WEBSERVER, "", passed=True, message=f"the Dagster web server {_shown(url)} answers")]
     judged = {WEBSERVER, DAEMON}
     settled = answering_since + _SETTLING_US - silent_us if answering_since else 0
-    found += [
-        daemon_finding(status["daemonType"], status["lastHeartbeatTime"], now, settled, silent_us)
-        for status in data["instance"]["daemonHealth"]["allDaemonStatuses"]
-        if status["required"]
-    ]
+    daemons = data["instance"]["daemonHealth"]["allDaemonStatuses"]
+    heartbeats = {status["daemonType"]: status["lastHeartbeatTime"] for status in daemons if status["required"]}
+    found.append(daemon_finding(heartbeats, now, settled, silent_us))
     workspace = data.get("workspaceOrError") or {}
     entries = workspace.get("locationEntries")
     if entries is None:

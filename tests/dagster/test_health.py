@@ -291,7 +291,11 @@ class TestDaemons:
         late = (now - DAEMON_SILENT_US - S) / 1e6
         instance.add_daemon_heartbeat(DaemonHeartbeat(late, "SCHEDULER", "d", []))
         (told,) = failing(instance, "daemon", now).values()
-        assert told.startswith("the Dagster daemon SCHEDULER has stopped: its last sign of life was 20")
+        assert told.startswith("the Dagster daemon has stopped in part (SCHEDULER): the last sign of life was 20")
+        for name in required:
+            instance.add_daemon_heartbeat(DaemonHeartbeat(late, name, "d", []))
+        (told,) = failing(instance, "daemon", now).values()  # one process, one alert
+        assert told.startswith("the Dagster daemon has stopped: the last sign of life was 20")
 
     def test_after_a_standstill_nothing_is_late_at_once(self, instance):
         now = clock()
