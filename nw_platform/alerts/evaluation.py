@@ -66,6 +66,7 @@ class Alerting:
         """Does no I/O. `opened`: opens a channel by its name."""
         self._table, self._policy, self._opened = AlertTable(lake), policy, opened
         self._claimant = Claimant(lake.work / "alerts" / "claims")
+        self._begun: Reading | None = None
         self._untold: dict[tuple[str, str], Delivery] = {}  # outcomes that no commit took
 
     @classmethod
@@ -99,7 +100,8 @@ class Alerting:
         Raises:
             LakeError: the table cannot be read.
         """
-        state = self.state()
+        self._begun = self._table.read()
+        state = self._begun.state
         return machine.evaluation_time(now, state.newest or None), open_hours(state.open.values())
 
     def evaluate(self, findings: Iterable[Finding], scope: Scope, now: int, clock: Callable[[], int]) -> Outcome:
@@ -145,8 +147,11 @@ class Alerting:
     def _run(self, transitions: Callable[[AlertState], list[Event]], now: int, clock: Callable[[], int]) -> Outcome:
         if self._untold:
             self._settle((), {}, now)
+            self._begun = None
+        begun, self._begun = self._begun, None
         for _ in range(_ATTEMPTS):
-            reading = self._table.read()
+            # What is based on an old version is refused when it is written, and nothing else depends on that.
+            reading, begun = begun or self._table.read(), None
             events = route(transitions(reading.state), reading.state.open, self._policy, now)
             reached(AlertStep.JUDGED)
             try:
