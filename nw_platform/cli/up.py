@@ -41,6 +41,7 @@ EXAMPLE = "nw up\n  nw up --port 3001 --host 0.0.0.0"
 DEFAULT_PORT: Final = 3000
 _READY_SECONDS: Final = 180.0
 _STOP_SECONDS: Final = 20.0
+_LAST_LOOK_SECONDS: Final = 60.0  # for `nw watch --once` to tell that this ends
 _POLL_SECONDS: Final = 0.2
 _PR_SET_PDEATHSIG: Final = 1
 _LAST_WORDS: Final = 4  # lines of a child's log that are shown when it dies
@@ -72,14 +73,21 @@ def serve(settings: Settings, out: Output, *, host: str, port: int) -> int:
         _refuse_taken(host, port)
         environ = _environment(settings, home)
         children = _Children(home / "logs", environ, stopping)
+        watch = ["-m", "nw_platform.cli.main", "watch", "--url", f"http://{_shown(host)}:{port}"]
+        is_watched = bool(settings.alerts.channels or settings.alerts.dead_man)
         try:
-            return _serve(children, out, home, host, port)
+            return _serve(children, out, home, host, port, watch if is_watched else [])
+        except NeverwinterError:
+            if is_watched:
+                children.stop()
+                children.let("last-look", [*watch, "--once"], _LAST_LOOK_SECONDS)
+            raise
         finally:
             children.stop()
             shutil.rmtree(socket_path(home).parent, ignore_errors=True)
 
 
-def _serve(children: _Children, out: Output, home: Path, host: str, port: int) -> int:
+def _serve(children: _Children, out: Output, home: Path, host: str, port: int, watch: Sequence[str]) -> int:
     place = socket_path(home)
     shutil.rmtree(place.parent, ignore_errors=True)
     place.parent.mkdir(mode=0o700)
@@ -102,6 +110,9 @@ def _serve(children: _Children, out: Output, home: Path, host: str, port: int) -
     children.start("webserver", ["-m", "dagster_webserver", "-h", host, "-p", str(port), *where])
     url = f"http://{_shown(host)}:{port}"
     children.wait("webserver", lambda: _answers(f"{url}/server_info"))
+    # 4. what tells of it when one of them hangs
+    if watch:
+        children.start("watch", watch)
     if not children.stopping():
         out.result(url)
         children.watch()
@@ -157,6 +168,13 @@ class _Children:
         self._all.remove(child)
         if child.process.returncode:
             raise NeverwinterError(_last_words(child))
+
+    def let(self, name: str, arguments: Sequence[str], seconds: float) -> None:
+        """Let a process run for so long at most, whatever comes of it."""
+        child = self.start(name, arguments)
+        end = time.monotonic() + seconds
+        while child.process.poll() is None and not self.stopping() and time.monotonic() < end:
+            time.sleep(_POLL_SECONDS)
 
     def wait(self, name: str, ready: Callable[[], bool]) -> None:
         """Wait until a child is ready, or until the end is asked for.

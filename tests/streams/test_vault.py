@@ -11,6 +11,8 @@ import pytest
 from vault_server import Answering, VaultServer, service_account_token, token_review
 
 from nw_platform.errors import ConfigError, SecretError
+from nw_platform.ingest.session import Session
+from nw_platform.settings import parse
 from nw_platform.streams import vault_login
 from nw_platform.streams.secrets import resolve
 from nw_platform.streams.vault import FRESH_S, KEPT_S, Vault
@@ -364,3 +366,25 @@ def test_a_stopped_server_and_a_new_one_at_its_address(tmp_path, clock, vault_se
             vault.read("secret/a", "password")
     finally:
         server.stop()
+
+
+def test_a_rotated_password_reaches_a_client_that_is_opened_again(vault_server, path, tmp_path, monkeypatch):
+    token, _ = vault_server.token()
+    monkeypatch.setenv("VAULT_ADDR", vault_server.address)
+    monkeypatch.setenv("VAULT_TOKEN", token)
+    monkeypatch.setattr("nw_platform.streams.vault.FRESH_S", 0.0)  # as if five minutes passed between two questions
+    opened = []
+    monkeypatch.setattr("nw_platform.ingest.session.open_source", lambda *_, options, **__: opened.append(options))
+    monkeypatch.setattr("nw_platform.ingest.session.Session.forget", lambda self, stream: self._sources.pop(stream))
+    text = f"""
+    sources: {{k: {{kind: kafka, bootstrap: "b:1", options: {{sasl.password: "vault:{path}#password"}}}}}}
+    streams: {{app: {{source: k, topic: t, format: json}}}}
+    """
+    settings = parse(text, base=str(tmp_path), origin="nw.yaml")
+    session = Session(settings)
+    session._lanes(settings.stream("app"))
+    vault_server.put(path, password="second")
+    session._lanes(settings.stream("app"))  # still the same client
+    session.forget("app")  # what a tick does with a stream that failed
+    session._lanes(settings.stream("app"))
+    assert [options["sasl.password"] for options in opened] == ["first", "second"]

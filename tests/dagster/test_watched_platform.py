@@ -1,0 +1,106 @@
+"""`nw watch` and a real platform: its daemon hangs, goes on, is killed; each is told once, and so is its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import pytest
+from vault_server import Answering
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 280
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Platform:
+    def __init__(self, folder, hook):
+        self.folder, self.port = folder, free_port()
+        self.environ = {**os.environ, "PYTHONPATH": str(ROOT), "DAGSTER_HOME": str(folder / "home")}
+        (folder / "in").mkdir()
+        (folder / "neverwinter.yaml").write_text(
+            "lake: ./lake\nstreams: {web: {path: 'in/*.log', format: lines, history: {from: 2024-03-10}}}\n"
+            f"alerts: {{channels: {{hook: {{kind: webhook, url: '{hook.address}'}}}}, routes: [{{to: [hook]}}]}}\n",
+            encoding="utf-8",
+        )
+
+    def command(self, *arguments):
+        return [sys.executable, "-m", "nw_platform.cli.main", "-c", str(self.folder / "neverwinter.yaml"), *arguments]
+
+    def up(self):
+        with (self.folder / "up.err").open("w") as errors:
+            process = subprocess.Popen(
+                self.command("up", "--port", str(self.port)),
+                env=self.environ, cwd=self.folder, stdout=subprocess.PIPE, stderr=errors, text=True,
+            )  # fmt: skip
+        assert process.stdout.readline(), (self.folder / "up.err").read_text()
+        return process
+
+    def look(self):
+        """`nw watch --once` from outside, as cron runs it; its exit code."""
+        command = self.command("watch", "--once", "--url", f"http://127.0.0.1:{self.port}", "--after", "45s")
+        return subprocess.run(command, env=self.environ, cwd=self.folder, capture_output=True, check=False).returncode
+
+
+def child(process, what):
+    return next(p for p in psutil.Process(process.pid).children(recursive=True) if what in p.cmdline())
+
+
+def until(condition, seconds=PATIENCE):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.5)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2 * PATIENCE)
+def test_a_daemon_that_hangs_one_that_is_killed_and_the_end_of_it_all(tmp_path):
+    sent = []
+
+    def heard(_, __, body):
+        told = json.loads(body)
+        sent.append((told["check"], told["subject"], told["transition"]))
+        return 200, {}
+
+    with Answering(heard) as hook:
+        platform = Platform(tmp_path, hook)
+        process = platform.up()
+        try:
+            until(lambda: platform.look() == 0)
+            assert child(process, "watch")  # a watch of its own, too
+            daemon = child(process, "dagster._daemon")
+
+            daemon.suspend()
+            until(lambda: platform.look() == 1)
+            assert ("daemon", "", "opened") in sent
+            daemon.resume()
+            until(lambda: platform.look() == 0)
+            until(lambda: ("daemon", "", "resolved") in sent)
+
+            daemon.kill()
+            assert process.wait(PATIENCE) == 1
+            assert ("webserver", "", "opened") in sent  # the last thing that `nw up` sees to
+            assert platform.look() == 1
+
+            process = platform.up()
+            until(lambda: ("webserver", "", "resolved") in sent)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(60)
+    per_alert = Counter(sent)
+    assert set(per_alert.values()) == {1}, per_alert  # each once, though the platform and two watches looked
+    assert {check for check, _, _ in sent} <= {"daemon", "webserver", "alerting"}
