@@ -202,6 +202,21 @@ class Loss(_Expectation):
     )
 
 
+class SchemaDrift(_Expectation):
+    """The keys of each log type, and the kinds of their values, stay as they were in the hours before."""
+
+    kind: Literal["schema_drift"]
+    severity: Severity = Field(default="warn", description="What an alert about it is: warn or error.")
+    hours: int = Field(default=24, ge=3, le=168, strict=True, description="How many hours before are looked at.")
+    at_least: Annotated[int, Field(ge=1, strict=True)] = Field(
+        default=10, description="Fewer records of a type, or with a key, are never a finding."
+    )
+    ignore: tuple[Text, ...] = Field(default=(), description="Keys that may come and go; * and ? stand for anything.")
+    grace_us: Grace = Field(
+        default=as_written("10m"), alias="grace", description="How long after an hour's end its records may still come."
+    )
+
+
 class UnexpectedTypes(_Expectation):
     """There are no other log types than these."""
 
@@ -234,6 +249,18 @@ class Lag(_Expectation):
 
 
 Expectation = Annotated[
-    Heartbeat | Volume | File | Rate | Balance | Values | ErrorRate | Late | Spill | UnexpectedTypes | Loss | Lag,
+    Heartbeat
+    | Volume
+    | File
+    | Rate
+    | Balance
+    | Values
+    | ErrorRate
+    | Late
+    | Spill
+    | UnexpectedTypes
+    | Loss
+    | SchemaDrift
+    | Lag,
     Field(discriminator="kind"),
 ]

@@ -21,6 +21,7 @@ from nw_platform.streams.declaration import StreamDecl
 from nw_platform.watchdog.expectations import (
     MINUTE_US,
     BalanceRule,
+    DriftRule,
     FileRule,
     LagRule,
     LossRule,
@@ -61,6 +62,7 @@ CHECKS: Final[Mapping[str, CheckInfo]] = {
     "error_rate": CheckInfo("logs", "The share of errors, rejected lines included, is below its bound."),
     "late": CheckInfo("logs", "The share of lines that came late is below its bound."),
     "spill": CheckInfo("logs", "The share of records that went through a sender's spool is below its bound."),
+    "schema_drift": CheckInfo("logs", "No key is new, vanished, or holds values of another kind than before."),
     "unexpected_types": CheckInfo("logs", "There are no other log types than those expected."),
     "rate": CheckInfo("logs", "The share of lines for which a condition holds is within its bounds."),
     "balance": CheckInfo("logs", "Two conditions hold for equally many lines."),
@@ -142,6 +144,7 @@ def checks_of(rules: StreamRules) -> list[str]:
         ValuesRule: "values",
         TypesRule: "unexpected_types",
         LossRule: "loss",
+        DriftRule: "schema_drift",
     }
     names = {"continuity", "lag", "completeness", "history"}
     for rule in rules.rules:
@@ -212,7 +215,13 @@ def _max_age_us(stream: StreamDecl) -> int:
 
 
 _OfLines = (
-    declared.Values | declared.UnexpectedTypes | declared.Loss | declared.ErrorRate | declared.Late | declared.Spill
+    declared.Values
+    | declared.UnexpectedTypes
+    | declared.SchemaDrift
+    | declared.Loss
+    | declared.ErrorRate
+    | declared.Late
+    | declared.Spill
 )
 
 
@@ -231,6 +240,15 @@ def _of_lines(expectation: _OfLines) -> Rule:
             return LossRule(
                 subject="",
                 max_missing=expectation.max_missing,
+                grace_us=expectation.grace_us,
+                severity=expectation.severity,
+            )
+        case declared.SchemaDrift():
+            return DriftRule(
+                subject="",
+                hours=expectation.hours,
+                at_least=expectation.at_least,
+                ignore=expectation.ignore,
                 grace_us=expectation.grace_us,
                 severity=expectation.severity,
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from nw_platform.watchdog import completeness, continuity, deadlines, lag, loss, shares, silence, volume
+from nw_platform.watchdog import completeness, continuity, deadlines, drift, lag, loss, shares, silence, volume
 from nw_platform.watchdog.expectations import StreamRules
 from nw_platform.watchdog.findings import Finding
 from nw_platform.watchdog.observations import StreamObservations
@@ -33,5 +33,6 @@ def evaluate_stream(
     yield from deadlines.judge(rules, seen, now)
     yield from volume.judge(rules, seen, now)
     yield from loss.judge(rules, seen, now)
+    yield from drift.judge(rules, seen, now)
     yield from shares.judge(rules, seen, now)
     yield from silence.judge(rules, seen, now, hosts)

@@ -132,6 +132,18 @@ class LossRule:
 
 
 @dataclass(frozen=True, slots=True)
+class DriftRule:
+    """The keys of each log type, and the kinds of their values, stay as they were in the hours before."""
+
+    subject: str
+    hours: int = 24  # so many before are looked at
+    at_least: int = 10  # fewer records of a type, or with a key, are never a finding
+    ignore: tuple[str, ...] = ()  # keys; `*` and `?` stand for anything
+    grace_us: int = 10 * MINUTE_US
+    severity: Severity = "warn"
+
+
+@dataclass(frozen=True, slots=True)
 class LagRule:
     """Data waits at the source for at most so long, and is read at least so long before the source deletes it."""
 
@@ -151,6 +163,7 @@ Rule = (
     | ValuesRule
     | TypesRule
     | LossRule
+    | DriftRule
     | LagRule
 )
 

@@ -14,10 +14,11 @@ from nw_platform.lake.store import Lake
 from nw_platform.lake.tables import LakeFile, Snapshot
 from nw_platform.record.hours import HOUR_US, hour_of
 from nw_platform.record.spans import Receipt
-from nw_platform.watchdog import hourstats, loss, losses
+from nw_platform.watchdog import drift, hourstats, loss, losses
 from nw_platform.watchdog.balances import count_balances
-from nw_platform.watchdog.expectations import LossRule, StreamRules
+from nw_platform.watchdog.expectations import DriftRule, LossRule, StreamRules
 from nw_platform.watchdog.horizon import KEEP_HOURS, compared_hours, compared_us, kept_us, reached_hours
+from nw_platform.watchdog.keycounts import count_keys
 from nw_platform.watchdog.logtail import FollowedLogs
 from nw_platform.watchdog.memory import StreamMemory
 from nw_platform.watchdog.observations import LagSeen, SourceProblem
@@ -196,3 +197,26 @@ def _to_count(stream: StreamLook, look: Look) -> dict[str, str]:
                 if known.loss_keys.get(hour) != key:
                     wanted[hour] = key
     return wanted
+
+
+def count_all_keys(look: Look) -> None:
+    """Count the keys of the hours that are over, and of those they are compared with, where not known yet."""
+
+    def count(stream: StreamLook) -> None:
+        known, rules, tick = stream.known, stream.rules, look.tick
+        due = {
+            (rule, hour)
+            for rule in rules.of(DriftRule)
+            for hour in stream.judge
+            if hour in known.tokens and drift.is_due(rule, hour, look.now, tick.ingested_until)
+        }
+        if not due:
+            return
+        wanted = {hour for _, hour in due} | {name for rule, hour in due for name in drift.hours_before(rule, hour)}
+        if needed := {hour for hour in wanted if hour in known.tokens and hour not in known.keys}:
+            files, schema = stream.logs.hour_files(needed), stream.logs.schema()
+            known.keys |= {hour: {} for hour in needed} | count_keys(look.connect(), files, schema, look.as_of)
+        oldest = hour_of(look.now - max(rule.hours + 2 for rule, _ in due) * HOUR_US)
+        known.keys = {hour: keys for hour, keys in known.keys.items() if hour >= oldest or hour in wanted}
+
+    look.each(count)

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from nw_platform.record.hours import hour_start, next_hour
-from nw_platform.watchdog.observations import Balanced, Gap, HourStats, LossSeen, Unreceived
+from nw_platform.watchdog.observations import Balanced, Gap, HourStats, Keys, LossSeen, Unreceived
 from nw_platform.watchdog.receipts import ReceiptFold
 
-_VERSION: Final = 3
+_VERSION: Final = 4
 
 
 @dataclass(slots=True)
@@ -41,6 +41,7 @@ class StreamMemory:
     losses: dict[str, LossSeen] = field(default_factory=dict)  # of hours that are over
     loss_keys: dict[str, str] = field(default_factory=dict)  # event hour -> of what `losses` was counted
     sessions: dict[str, tuple[int, int]] = field(default_factory=dict)  # session -> hour, number of its last record
+    keys: dict[str, dict[str, Keys]] = field(default_factory=dict)  # event hour -> log type -> its keys
     balances: dict[str, Balanced] = field(default_factory=dict)  # of the last look that saw news
     failing: set[str] = field(default_factory=set)  # event hours with a finding that failed
     judged_until: int | None = None
@@ -74,6 +75,7 @@ class StreamMemory:
             "balances": {hour: [b.raw, b.logs, b.duplicates] for hour, b in self.balances.items()},
             "losses": {hour: asdict(lost) for hour, lost in self.losses.items()},
             "sessions": {session: list(last) for session, last in self.sessions.items()},
+            "keys": {hour: {name: asdict(keys) for name, keys in types.items()} for hour, types in self.keys.items()},
             "failing": sorted(self.failing),
         }
 
@@ -89,6 +91,7 @@ class StreamMemory:
             balances={hour: Balanced(*counts) for hour, counts in data["balances"].items()},
             losses={hour: _losses(lost) for hour, lost in data["losses"].items()},
             sessions={session: (int(hour), int(seq)) for session, (hour, seq) in data["sessions"].items()},
+            keys={hour: {name: Keys(**keys) for name, keys in types.items()} for hour, types in data["keys"].items()},
             failing=set(data["failing"]),
         )
 

@@ -113,6 +113,14 @@ class LossSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys that an hour's records of one log type have."""
+
+    records: int
+    keys: dict[str, dict[str, int]] = field(default_factory=dict)  # key -> kind of value -> records
+
+
+@dataclass(frozen=True, slots=True)
 class Fault:
     """Something wrong that a receipt shows."""
 
@@ -173,6 +181,7 @@ class StreamObservations:
     hosts: Mapping[str, int] = field(default_factory=dict)  # host -> event time of its last sign of life
     datacenters: Mapping[str, str] = field(default_factory=dict)  # host -> where it is, if that is known
     losses: Mapping[str, LossSeen] = field(default_factory=dict)  # event hour -> what it lacks, once it is over
+    keys: Mapping[str, Mapping[str, Keys]] = field(default_factory=dict)  # event hour -> log type -> its keys
     problems: Sequence[SourceProblem] = ()  # met by the last tick while it looked at the source
     failure: str = ""  # why the last tick could not read the stream at all
     lag: LagSeen | None = None  # None: not known

@@ -28,7 +28,7 @@ from nw_platform.watchdog.horizon import (
     same_hours,
 )
 from nw_platform.watchdog.logtail import FollowedLogs, follow_all
-from nw_platform.watchdog.looking import Look, StreamLook, TickState, balance, count_all, count_losses
+from nw_platform.watchdog.looking import Look, StreamLook, TickState, balance, count_all, count_all_keys, count_losses
 from nw_platform.watchdog.memory import StreamMemory
 from nw_platform.watchdog.observations import StreamObservations
 from nw_platform.watchdog.receiptfiles import FollowedReceipts, read_new
@@ -161,6 +161,7 @@ class Watch:
         look.each(lambda stream: self._fold(stream, look))
         count_all(look)
         count_losses(look, duplicates)
+        count_all_keys(look)
         look.each(lambda stream: self._balance_hours(stream, look))
         wanted = {name: s.unbalanced for name, s in look.streams.items() if s.unbalanced}
         twice = count_duplicates(look.connect(), duplicates, wanted) if duplicates and wanted else {}
@@ -236,6 +237,7 @@ class Watch:
             hosts={host: last for host, last in known.hosts.items() if last > now - _HOSTS_US},
             datacenters=known.datacenters,
             losses=known.losses,
+            keys=known.keys,
             problems=tuple(tick.problems.get(name, ())),
             failure=tick.failures.get(name, ""),
             lag=tick.lags.get(name),
@@ -274,6 +276,7 @@ class Watch:
         for hour in (*changed, *gone):
             known.stats.pop(hour, None)
             known.lines.pop(hour, None)
+            known.keys.pop(hour, None)
             known.tokens.pop(hour, None)
         for hour in changed:
             known.tokens[hour] = states[hour].token

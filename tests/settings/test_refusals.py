@@ -99,7 +99,7 @@ WHOLE = {
         (
             "nw.yaml:1: streams.web.expect[0].kind: found 'volum';"
             " allowed: heartbeat, volume, file, rate, balance, values,"
-            " error_rate, late, spill, unexpected_types, loss, lag; did you mean 'volume'?"
+            " error_rate, late, spill, unexpected_types, loss, schema_drift, lag; did you mean 'volume'?"
         ),
     ),
     "a channel that is not declared": (
