@@ -155,7 +155,7 @@ class Alerting:
             events = route(transitions(reading.state), reading.state.open, self._policy, now)
             reached(AlertStep.JUDGED)
             try:
-                mine, others = self._claim(reading, events, now)
+                mine, others = self._claim(reading, events, now, max(now, clock()) + CLAIM_US)
             except CommitConflictError:
                 continue
             break
@@ -172,9 +172,10 @@ class Alerting:
         sent = sum(delivery.state == "sent" for delivery in done.values())
         return Outcome(tuple(events), sent, len(done) - sent, _messages(state.pending.values()), len(state.open))
 
-    def _claim(self, reading: Reading, events: Sequence[Event], now: int) -> tuple[list[Filed], list[Filed]]:
+    def _claim(
+        self, reading: Reading, events: Sequence[Event], now: int, until: int
+    ) -> tuple[list[Filed], list[Filed]]:
         """Write the transitions and claim what is due. Returns what is ours to send, and what is pending of others."""
-        until = now + CLAIM_US
         free = {
             place
             for place, filed in reading.state.pending.items()
