@@ -6,9 +6,10 @@ escapes it for itself. Nothing is ever cut out of the middle, and what was cut e
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import quote, urlsplit
 
@@ -27,6 +28,7 @@ __all__ = [
     "link_of",
     "long_text",
     "one_line",
+    "short_key",
     "short_text",
     "summary",
 ]
@@ -53,6 +55,15 @@ def cut(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     return text[: max(0, limit - 3)].rstrip() + "..."[: max(0, limit)]
+
+
+def short_key(key: str, most: int) -> str:
+    """An alert's key in at most `most` bytes; of a longer one the end is replaced by a hash, so keys stay different."""
+    line = one_line(key)
+    if len(line.encode()) <= most:
+        return line
+    mark = hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()[:16]
+    return line.encode()[: most - 17].decode(errors="ignore") + "~" + mark
 
 
 def headline(message: Message, limit: int = 150) -> str:
@@ -176,7 +187,10 @@ def link_of(message: Message, base: str | None = None) -> str:
     """The address a message leads to; '' if none is known. Always http(s), without characters that end a link."""
     known: Mapping[str, str] = message.links
     first = message.events[0]
-    address = known.get(first.key, "") or (link_to(first, base.rstrip("/")) if base else "")
+    address = known.get(first.key, "")
+    if base and not address:
+        named = replace(first, asset=one_line(first.asset), check=one_line(first.check))
+        address = link_to(named, base.rstrip("/"))
     if urlsplit(address).scheme not in {"http", "https"}:
         return ""
     return quote(address, safe=":/?#[]@!$&()*+,;=%-._~")

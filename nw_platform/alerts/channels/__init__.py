@@ -21,6 +21,7 @@ _CLASSES: Final = {
     "snmp": ("snmp", "Snmp"),
     "sms": ("sms", "Sms"),
     "webhook": ("webhook", "Webhook"),
+    "pagerduty": ("pagerduty", "PagerDuty"),
     "apprise": ("anyservice", "AnyService"),
 }
 
@@ -36,6 +37,7 @@ def open_channel(
         link: the address of the Dagster UI, for messages that bring no link of their own.
         environ: where references to the environment are looked up; by default this process's.
     """
-    module, name_of_class = _CLASSES[declaration.kind]
+    is_event = isinstance(declaration, declared.Webhook) and declaration.style == "pagerduty"
+    module, name_of_class = _CLASSES["pagerduty" if is_event else declaration.kind]
     made = getattr(importlib.import_module(f"{__name__}.{module}"), name_of_class)
     return cast("Channel", made(name, declaration, link, environ))

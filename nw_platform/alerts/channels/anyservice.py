@@ -14,7 +14,7 @@ from nw_platform.alerts.channels.posting import trusted
 from nw_platform.alerts.message import Message
 from nw_platform.streams import channels as declared
 
-__all__ = ["AnyService"]
+__all__ = ["AnyService", "parted"]
 
 _TITLE: Final = 200
 _BODY: Final = 4000
@@ -40,8 +40,8 @@ class AnyService(Outlet[declared.Apprise]):
         first = message.events[0]
         kind = apprise.NotifyType.SUCCESS if first.transition == "resolved" else _KINDS[first.severity]
         sent = apprise.Apprise(services=[service]).notify(
-            title=_parted(text.headline(message, _TITLE)),
-            body=_parted(_body(message, self._link, service.body_maxlen)),
+            title=parted(text.headline(message, _TITLE)),
+            body=parted(_body(message, self._link, service.body_maxlen)),
             notify_type=kind,
             body_format=apprise.NotifyFormat.TEXT,
         )
@@ -69,5 +69,6 @@ def _body(message: Message, link: str | None, most: int) -> str:
     return whole if len(whole) <= limit else text.short_text(message, limit, link)
 
 
-def _parted(said: str) -> str:
+def parted(said: str) -> str:
+    """A text in which nothing begins a mention, a tag or a link."""
     return _OPENERS.sub("\u200b", said)

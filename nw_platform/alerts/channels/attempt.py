@@ -165,14 +165,19 @@ def _roots(error: BaseException) -> Iterator[BaseException]:
 
 
 class _Mute(logging.Filter):
-    """Drops what is logged by a thread that is sending."""
+    """Drops what is logged while anything is being sent, by all threads: Apprise sends on threads of its own."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.here = threading.local()
+        self._lock = threading.Lock()
+        self._sending = 0
 
     def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002  (the protocol of the base class)
-        return not getattr(self.here, "sending", False)
+        return self._sending == 0
+
+    def count(self, change: int) -> None:
+        with self._lock:
+            self._sending += change
 
 
 _MUTE: Final = _Mute()
@@ -182,10 +187,10 @@ def _quietly(call: Callable[[], None]) -> Callable[[], None]:
     def run() -> None:
         for name in _TALKATIVE:
             logging.getLogger(name).addFilter(_MUTE)  # once: a filter that is there is not added again
-        _MUTE.here.sending = True
+        _MUTE.count(1)
         try:
             call()
         finally:
-            _MUTE.here.sending = False
+            _MUTE.count(-1)
 
     return run

@@ -9,6 +9,7 @@ import re
 import smtplib
 import socket
 from collections.abc import Mapping, Sequence
+from email.header import Header
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, parseaddr
@@ -28,6 +29,7 @@ _NO_ID: Final = re.compile(r"[^A-Za-z0-9._-]")
 _PORTS: Final = {"smtp": 25, "smtps": 465}
 _FINAL: Final = 500  # SMTP: 5xx is for good, 4xx for now
 _GOODBYE_S: Final = 1.0
+_WORD: Final = 60  # characters of a word that fits into a line of a header
 
 Refusals = Mapping[str, tuple[int, bytes]]
 
@@ -104,8 +106,7 @@ def compose(message: Message, sender: str, recipients: Sequence[str], link: str 
     mail = EmailMessage(policy=SMTP)
     mail["From"] = sender
     mail["To"] = ", ".join(recipients)
-    # "=?" begins an encoded word: in a log line it would be read as one.
-    mail["Subject"] = text.headline(message).replace("=?", "= ?")
+    mail.set_raw("Subject", _subject(text.headline(message)))
     mail["Date"] = format_datetime(to_datetime(max(event.time for event in message.events)))
     mail["Message-ID"] = _message_id(message.id, domain)
     if message.thread != message.id:
@@ -136,6 +137,16 @@ def _as_html(message: Message, link: str | None) -> str:
         parts.append(f'<p><a href="{html.escape(address)}">{text.link_label(message)}</a></p>')
     parts.append(f"<p><small>id {html.escape(message.id)}</small></p>")
     return "<!DOCTYPE html>\n<html><body>\n" + "\n".join(parts) + "\n</body></html>\n"
+
+
+def _subject(said: str) -> str:
+    """A subject as it stands in the header: folded, and in encoded words (RFC 2047) where it has to be.
+
+    The library's own way for whole messages breaks encoded words where it folds them.
+    """
+    said = said.replace("=?", "= ?")  # which begins an encoded word: in a log line it would be read as one
+    is_plain = said.isascii() and all(len(word) <= _WORD for word in said.split())
+    return Header(said, "us-ascii" if is_plain else "utf-8", header_name="Subject").encode()
 
 
 def _message_id(name: str, domain: str) -> str:

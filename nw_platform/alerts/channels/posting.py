@@ -13,10 +13,10 @@ import certifi
 import requests
 from requests.adapters import HTTPAdapter
 
-from nw_platform.alerts.channels.attempt import TIMEOUT_S, RefusedError
+from nw_platform.alerts.channels.attempt import TIMEOUT_S, Declared, Outlet, RefusedError
 from nw_platform.errors import ConfigError
 
-__all__ = ["Poster", "is_final_status", "said_of", "trusted", "trusting_session"]
+__all__ = ["AnsweredError", "Poster", "PostingOutlet", "is_final_status", "said_of", "trusted", "trusting_session"]
 
 _ANSWER_LIMIT: Final = 4096  # bytes of an answer that are read
 _TRY_AGAIN: Final = frozenset({408, 425, 429})
@@ -85,6 +85,22 @@ class Poster:
     def close(self) -> None:
         """Hang up."""
         self._session.close()
+
+
+class PostingOutlet(Outlet[Declared]):
+    """A channel that posts JSON."""
+
+    _poster: Poster | None = None
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._poster is not None:
+            self._poster.close()
+
+    def _posting(self, ca_file: str | None) -> Poster:
+        """The one poster of this channel, made at the first message."""
+        self._poster = self._poster or Poster(ca_file)
+        return self._poster
 
 
 class AnsweredError(RefusedError):

@@ -8,8 +8,8 @@ from typing import Any, Final
 from slack_sdk.models.blocks import ContextBlock, HeaderBlock, MarkdownTextObject, PlainTextObject, SectionBlock
 
 from nw_platform.alerts import text
-from nw_platform.alerts.channels.attempt import Outlet, RefusedError, scrub
-from nw_platform.alerts.channels.posting import AnsweredError, Poster
+from nw_platform.alerts.channels.attempt import RefusedError, scrub
+from nw_platform.alerts.channels.posting import AnsweredError, PostingOutlet
 from nw_platform.alerts.message import Message
 from nw_platform.streams import channels as declared
 
@@ -23,21 +23,13 @@ _FALLBACK: Final = 2000
 _MENTION: Final = re.compile(r"(?<=<)(?=[!@#])|(?<=@)(?=\w)")
 
 
-class Slack(Outlet[declared.Slack]):
+class Slack(PostingOutlet[declared.Slack]):
     """A channel of Slack."""
-
-    _poster: Poster | None = None
-
-    def close(self) -> None:
-        """Hang up."""
-        if self._poster is not None:
-            self._poster.close()
 
     def _deliver(self, message: Message) -> None:
         url = self._read(self._declaration.url)
-        self._poster = self._poster or Poster(self._declaration.ca_file)
         try:
-            self._poster.post(url, payload(message, self._link))
+            self._posting(self._declaration.ca_file).post(url, payload(message, self._link))
         except AnsweredError as refused:
             # Slack's own words are short codes: invalid_payload, no_service, channel_is_archived.
             said = scrub(refused.answer, url, *url.split("/")[-3:])
@@ -50,18 +42,18 @@ def payload(message: Message, link: str | None = None) -> dict[str, Any]:
     """The JSON of a message: blocks, and a text for notifications (and for servers that know no blocks)."""
     first = message.events[0]
     address = text.link_of(message, link)
-    blocks: list[Any] = [HeaderBlock(text=_plain(text.headline(message, _HEADER)))]
+    blocks: list[Any] = [HeaderBlock(text=_plain(text.headline(message), _HEADER))]
     if message.is_digest:
-        blocks.append(SectionBlock(text=_plain(text.cut("\n".join(text.summary(message)), _SECTION))))
+        blocks.append(SectionBlock(text=_plain("\n".join(text.summary(message)))))
         blocks.append(SectionBlock(text=_plain("All of them: nw alerts list")))
     else:
         facts = dict(text.facts(first))
         repair = facts.pop("Repair", "")
-        blocks.append(SectionBlock(text=_plain(text.one_line(first.message, _SECTION) or first.transition)))
-        fields = [_plain(text.cut(f"{label}\n{value}", _FIELD)) for label, value in facts.items()]
+        blocks.append(SectionBlock(text=_plain(text.one_line(first.message) or first.transition)))
+        fields = [_plain(f"{label}\n{value}", _FIELD) for label, value in facts.items()]
         blocks.append(SectionBlock(fields=fields[:_FIELDS]))
         if repair:
-            blocks.append(SectionBlock(text=_plain(text.cut(f"Repair: {repair}", _SECTION))))
+            blocks.append(SectionBlock(text=_plain(f"Repair: {repair}")))
     if address:
         blocks.append(SectionBlock(text=MarkdownTextObject(text=f"<{_escaped(address)}|{text.link_label(message)}>")))
     blocks.append(ContextBlock(elements=[_plain(f"id {message.id}")]))
@@ -74,8 +66,8 @@ def payload(message: Message, link: str | None = None) -> dict[str, Any]:
     }
 
 
-def _plain(said: str) -> PlainTextObject:
-    return PlainTextObject(text=_unmentioned(said), emoji=False)
+def _plain(said: str, limit: int = _SECTION) -> PlainTextObject:
+    return PlainTextObject(text=text.cut(_unmentioned(said), limit), emoji=False)
 
 
 def _escaped(said: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import socket
 import time
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from nw_platform.alerts.message import Message
 from nw_platform.record.hours import to_iso
 from nw_platform.streams import channels as declared
 
-__all__ = ["ENGINE_ID", "Snmp", "objects"]
+__all__ = ["ENGINE_ID", "Snmp", "engine_time", "objects"]
 
 _MIB: Final = (1, 3, 6, 1, 4, 1, 32473, 78)
 _TRAP_OID: Final = (1, 3, 6, 1, 6, 3, 1, 1, 4, 1, 0)
@@ -29,8 +28,8 @@ _SEVERITIES: Final = {"warn": 1, "error": 2}
 # RFC 3411: the first bit set, the enterprise, 4 for text, the text. Receivers of version 3 traps are told of it.
 ENGINE_ID: Final = bytes.fromhex("80007ed904") + b"neverwinter"
 
-_BOOTS: Final = 1
 _SINCE: Final = 1_735_689_600  # 2025-01-01
+_BOOT_S: Final = 600
 _STARTED: Final = time.time(), time.monotonic()
 
 # Bytes of UTF-8. A datagram stays below 1,400 bytes, so that no network on its way has to part it.
@@ -56,8 +55,9 @@ _AUTH: Final = {
 _PRIVACY: Final = {
     "des": hlapi.usmDESPrivProtocol,
     "aes": hlapi.usmAesCfb128Protocol,
-    "aes192": hlapi.usmAesCfb192Protocol,
-    "aes256": hlapi.usmAesCfb256Protocol,
+    # With keys as the draft of Blumenthal makes them, which net-snmp calls AES-192 and AES-256.
+    "aes192": hlapi.usmAesBlumenthalCfb192Protocol,
+    "aes256": hlapi.usmAesBlumenthalCfb256Protocol,
 }
 
 
@@ -130,7 +130,7 @@ def objects(message: Message, link: str | None = None) -> list[Any]:
     """The values of nwAlertKey to nwMessageId, in that order; texts cut so that all of them fit into a datagram."""
     first = message.events[0]
     said = _in_common(message.events)
-    said["key"] = _key(f"digest|{message.id}" if message.is_digest else first.key)
+    said["key"] = text.short_key(f"digest|{message.id}" if message.is_digest else first.key, _LIMITS["key"]).encode()
     said["id"] = text.one_line(message.id).encode()
     if not message.is_digest:
         said["good"] = b"" if first.since is None else to_iso(first.since).encode()
@@ -168,20 +168,10 @@ def _in_common(events: Sequence[Event]) -> dict[str, bytes]:
 
 
 def _engine() -> Any:  # noqa: ANN401  (the library has no types)
-    """An engine whose time never goes back, although a new one is made for each message.
-
-    Receivers of version 3 drop what is older than what they have seen of an engine (RFC 3414, 2.2.3), in silence. The
-    library counts starts in a folder for temporary files; here starts stay at 1 and the time is that of the clock,
-    read when the process started, so that a clock that is set back does not matter before the next start.
-    """
+    """An engine whose boots and time continue those of the one before, although a new one is made for each message."""
     engine = hlapi.SnmpEngine()
-    wall, steady = _STARTED
-    values = {
-        "snmpEngineID": ENGINE_ID,
-        "snmpEngineBoots": _BOOTS,
-        "snmpEngineTime": max(0, int(wall - _SINCE + time.monotonic() - steady)),
-    }
-    for name, value in values.items():
+    boots, seconds = engine_time(time.time(), time.monotonic())
+    for name, value in {"snmpEngineID": ENGINE_ID, "snmpEngineBoots": boots, "snmpEngineTime": seconds}.items():
         (instance,) = engine.get_mib_builder().import_symbols("__SNMP-FRAMEWORK-MIB", name)
         instance.syntax = instance.syntax.clone(value)
         if name == "snmpEngineID":
@@ -189,21 +179,24 @@ def _engine() -> Any:  # noqa: ANN401  (the library has no types)
     return engine
 
 
+def engine_time(wall: float, steady: float) -> tuple[int, int]:
+    """SnmpEngineBoots and snmpEngineTime, from the clock: all processes that send agree without telling each other.
+
+    Receivers of version 3 drop in silence what differs by more than 150 s from what they expect of an engine, and what
+    has fewer boots (RFC 3414, 2.2.3 and 3.2). The library keeps boots in a folder for temporary files, and time
+    nowhere. Here an engine "boots" every ten minutes by the clock: should that be set right, receivers come along soon.
+    Within a process it does not go back.
+    """
+    started, at = _STARTED
+    boots, seconds = divmod(int(max(wall, started + steady - at)) - _SINCE, _BOOT_S)
+    return max(1, boots), seconds
+
+
 async def _sent(engine: Any, domain: tuple[int, ...]) -> None:  # noqa: ANN401  (the library has no types)
     """Until the socket is open: before that the library keeps what is to be sent. The attempt's deadline bounds it."""
     transport = engine.transport_dispatcher.get_transport(domain)
     while transport.transport is None:  # noqa: ASYNC110  (the library sets it, and tells nobody)
         await asyncio.sleep(0.01)
-
-
-def _key(key: str) -> bytes:
-    """A key; of one that is too long the end is replaced by a hash, so that different ones stay different."""
-    line = text.one_line(key).encode()
-    most = _LIMITS["key"]
-    if len(line) <= most:
-        return line
-    mark = hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()[:16]
-    return line[: most - 17].decode(errors="ignore").encode() + b"~" + mark.encode()
 
 
 def _fit(said: str, most: int) -> bytes:

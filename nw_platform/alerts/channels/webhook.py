@@ -1,70 +1,65 @@
-"""Webhooks: JSON of our own, or events of PagerDuty's Events API v2."""
+"""Webhooks: JSON of our own."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from nw_platform.alerts import text
 from nw_platform.alerts.alert import PLATFORM, Event
-from nw_platform.alerts.channels.attempt import Outlet, RefusedError
-from nw_platform.alerts.channels.posting import Poster
+from nw_platform.alerts.channels.attempt import RefusedError
+from nw_platform.alerts.channels.posting import PostingOutlet
 from nw_platform.alerts.message import Message
 from nw_platform.record.hours import to_iso
 from nw_platform.streams import channels as declared
+from nw_platform.streams.secrets import Secret
 
-__all__ = ["Webhook", "document"]
+__all__ = ["Webhook", "alert_fields", "document", "headers_of"]
 
 _TEXT: Final = 4000
 _OURS: Final = frozenset({"content-type", "idempotency-key"})
 _MEMBERS: Final = 1000  # alerts of a digest that are listed one by one
 
 
-class Webhook(Outlet[declared.Webhook]):
+class Webhook(PostingOutlet[declared.Webhook]):
     """An HTTP endpoint that takes JSON of ours."""
-
-    _poster: Poster | None = None
-
-    def close(self) -> None:
-        """Hang up."""
-        if self._poster is not None:
-            self._poster.close()
 
     def _deliver(self, message: Message) -> None:
         url = self._read(self._declaration.url)
-        headers = self._headers()
-        self._poster = self._poster or Poster(self._declaration.ca_file)
-        self._poster.post(url, document(message, self._link), {**headers, "Idempotency-Key": message.id})
+        headers = headers_of(self._declaration, self._read)
+        self._posting(self._declaration.ca_file).post(
+            url, document(message, self._link), {**headers, "Idempotency-Key": message.id}
+        )
 
-    def _headers(self) -> dict[str, str]:
-        """Headers as they are sent, but for those that are ours.
 
-        Raises:
-            RefusedError: one cannot be a header's value; which is said, and not what it holds.
-        """
-        made = {}
-        for key, value in self._declaration.headers.items():
-            said = self._read(value)
-            if not (key.isascii() and key.isprintable() and said.isascii() and said.isprintable()):
-                raise RefusedError(
-                    f"the header {text.one_line(key)} holds a character that no header may", is_final=True
-                )
-            if key.lower() not in _OURS:
-                made[key] = said.strip()
-        return made
+def headers_of(declaration: declared.Webhook, read: Callable[[str | Secret], str]) -> dict[str, str]:
+    """Declared headers as they are sent, but for those that are ours.
+
+    Raises:
+        RefusedError: one cannot be a header's value; which is said, and not what it holds.
+    """
+    made = {}
+    for key, value in declaration.headers.items():
+        said = read(value)
+        if not (key.isascii() and key.isprintable() and said.isascii() and said.isprintable()):
+            raise RefusedError(f"the header {text.one_line(key)} holds a character that no header may", is_final=True)
+        if key.lower() not in _OURS:
+            made[key] = said.strip()
+    return made
 
 
 def document(message: Message, link: str | None = None) -> dict[str, Any]:
     """The JSON of a message. A digest has the same keys, `alerts` with each, and `groups` that count them."""
     first = message.events[0]
     if not message.is_digest:
-        return {**_alert(first), "link": text.link_of(message, link), "test": message.is_test, **_ids(message)}
+        return {**alert_fields(first), "link": text.link_of(message, link), "test": message.is_test, **_ids(message)}
     same = {
         key: values.pop() if len(values) == 1 else ""
         for key in ("check", "stream", "partition", "subject", "repair")
-        for values in [{str(getattr(event, key)) for event in message.events}]
+        for values in [{text.one_line(getattr(event, key)) for event in message.events}]
     }
     return {
-        **_alert(first),
+        **alert_fields(first),
         **same,
         "key": f"digest|{message.id}",
         "message": text.cut(f"{text.headline(message)}: {'; '.join(text.summary(message))}", _TEXT),
@@ -75,7 +70,7 @@ def document(message: Message, link: str | None = None) -> dict[str, Any]:
             {"check": group.check, "stream": group.stream, "group": group.group, "count": group.count}
             for group in text.groups(message.events)
         ],
-        "alerts": [_alert(event) for event in message.events[:_MEMBERS]],
+        "alerts": [alert_fields(event) for event in message.events[:_MEMBERS]],
         **_ids(message),
     }
 
@@ -84,7 +79,8 @@ def _ids(message: Message) -> dict[str, str]:
     return {"idempotency_key": message.id, "thread": message.thread}
 
 
-def _alert(event: Event) -> dict[str, Any]:
+def alert_fields(event: Event) -> dict[str, Any]:
+    """What is said of one alert."""
     return {
         "key": event.key,
         "transition": event.transition,
