@@ -74,7 +74,7 @@ class Vault:
         """
         with self._network:
             if not self._access.is_logged_in:
-                return _PAUSE_S
+                return _SHORTEST_S
             try:
                 self._access.renew_if_due()
             except (Unreachable, Refusal, ConfigError):
@@ -203,6 +203,7 @@ def client(environ: Mapping[str, str] | None = None) -> Vault:
 
 def _keep_renewed(vault: Vault) -> None:
     """Renew the token for as long as the process lives, also while nobody reads."""
-    never, left = threading.Event(), None
+    never = threading.Event()
+    left: float | None = _SHORTEST_S
     while not never.wait(_PAUSE_S if left is None else max(min(left, _PAUSE_S), _SHORTEST_S)):
         left = vault.renew()

@@ -388,3 +388,39 @@ def test_a_rotated_password_reaches_a_client_that_is_opened_again(vault_server, 
     session.forget("app")  # what a tick does with a stream that failed
     session._lanes(settings.stream("app"))
     assert [options["sasl.password"] for options in opened] == ["first", "second"]
+
+
+def test_an_account_that_was_made_for_us_is_replaced_before_its_lease_ends(clock):
+    made, state = itertools.count(1), {"status": 200}
+
+    def answer(_, path, __):
+        if path.endswith("/lookup-self"):
+            return 200, {"data": {"ttl": 0, "renewable": False}}
+        if "ui/mounts" in path:
+            return 200, {"data": {"path": "database/", "type": "database", "options": None}}
+        lease = {"lease_id": "database/creds/nw/1", "lease_duration": 3600, "renewable": True}
+        return state["status"], {**lease, "data": {"password": f"p{next(made)}"}}
+
+    with Answering(answer) as server:
+        vault = Vault(options(server, VAULT_TOKEN="t"), clock)
+        assert vault.read("database/creds/nw", "password") == "p1"
+        clock.now += 2399  # not after five minutes: each reading makes an account
+        assert vault.read("database/creds/nw", "password") == "p1"
+        clock.now += 2
+        assert vault.read("database/creds/nw", "password") == "p2"
+        state["status"] = 503
+        clock.now += 3599
+        assert vault.read("database/creds/nw", "password") == "p2"
+        clock.now += 1
+        with pytest.raises(SecretError, match="sealed or in standby"):
+            vault.read("database/creds/nw", "password")
+
+
+def test_the_token_is_renewed_also_while_nobody_reads(vault_server, path):
+    token, accessor = vault_server.token(ttl="12s")
+    environ = {"VAULT_ADDR": vault_server.address, "VAULT_TOKEN": token}
+    assert resolve(f"vault:{path}#password", environ) == "first"
+    deadline = time.monotonic() + 60
+    while "last_renewal_time" not in vault_server.about(accessor):  # fails if the token is gone
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
