@@ -15,8 +15,8 @@ BUILT_IN_TABLES: Final = (
 
 # Checks of a stream (docs/checks.md) and of the platform itself (docs/alerts.md): what routes can speak of.
 CHECK_NAMES: Final = (
-    "continuity", "lag", "expected_files", "completeness", "history", "volume", "silence", "error_rate", "late",
-    "spill", "unexpected_types", "rate", "balance", "values",
+    "continuity", "lag", "expected_files", "completeness", "history", "loss", "volume", "silence", "error_rate", "late",
+    "spill", "schema_drift", "unexpected_types", "rate", "balance", "values",
 )  # fmt: skip
 PLATFORM_CHECK_NAMES: Final = (
     "run", "tick", "daemon", "channel", "webserver", "code_location", "alerting", "lake",
