@@ -1,0 +1,240 @@
+"""`nw check` delivers, `nw alerts` lists, acknowledges and tests: on a real lake, to a real receiver."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+
+import pytest
+
+from nw_platform.cli.main import main
+from nw_platform.ingest.session import Session
+from nw_platform.ingest.tick import run_tick
+from nw_platform.lake.store import Lake
+from nw_platform.record.hours import hour_start
+from nw_platform.settings import load
+
+CONFIGURATION = """
+sources: {l: {kind: landing, url: ./landing}}
+streams:
+  dialer: {source: l, path: "*.csv", format: csv, expect: [{kind: file, name: "d-{date}.csv", by: "06:00", grace: 30m}]}
+  web: {source: l, path: "*.log", format: lines}
+"""
+ALERTS = """
+alerts:
+  channels: {hook: {kind: webhook, url: "ROOT/hook-s3cret"}, other: {kind: webhook, url: "ROOT/other"}}
+  routes: [{to: [hook]}]
+  dead_man: "ROOT/alive"
+"""
+INGESTED = hour_start("2026-11-21T05")
+ON_TIME, MISSED, LATER = "2026-11-22T06:29:00Z", "2026-11-22T06:30:30Z", "2026-11-22T07:31:00Z"
+KEY = "expected_files|raw/dialer|2026-11-22T06|d-2026-11-22.csv"
+
+
+class Receiver(http.server.ThreadingHTTPServer):
+    def __init__(self) -> None:
+        self.got: list[dict] = []
+        self.pings = 0
+        self.status = 200
+        super().__init__(("127.0.0.1", 0), Handler)
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    server: Receiver
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.server.status == 200:
+            self.server.got.append(body)
+        self.send_response(self.server.status)
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self.server.pings += self.path == "/alive"
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def receiver():
+    made = Receiver()
+    thread = threading.Thread(target=made.serve_forever)
+    thread.start()
+    yield made
+    made.shutdown()
+    thread.join()
+    made.server_close()
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch, receiver):
+    monkeypatch.delenv("NW_CONFIG", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "landing").mkdir()
+    root = f"http://127.0.0.1:{receiver.server_address[1]}"
+    (tmp_path / "neverwinter.yaml").write_text(CONFIGURATION + ALERTS.replace("ROOT", root))
+    (tmp_path / "landing" / "d-2026-11-21.csv").write_text("a,b\n1,2\n")
+    with Session(load()) as session:  # it has been running for a day: before that nothing is missed
+        assert not run_tick(session, lambda: INGESTED, until_caught_up=True).failures
+    return tmp_path
+
+
+@pytest.fixture
+def nw(home, capsys):  # noqa: ARG001  (the folder it runs in)
+    capsys.readouterr()
+
+    def run(*argv):
+        code = main(list(argv))
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+def version(home) -> int:
+    snapshot = Lake(str(home / "lake"), work=home).alerts().snapshot()
+    return -1 if snapshot is None else snapshot.version
+
+
+def told(receiver) -> list[tuple[str, str]]:
+    return [(one["transition"], one["subject"]) for one in receiver.got]
+
+
+def test_a_look_at_another_time_judges_and_sends_nothing(nw, home, receiver):
+    code, out, err = nw("check", "--at", MISSED)
+    assert code == 1
+    assert "d-2026-11-22.csv" in out
+    assert "alerts:" not in err
+    assert (version(home), receiver.got, receiver.pings) == (-1, [], 0)
+    assert nw("check", "--no-deliver")[0] in {0, 1}
+    assert (version(home), receiver.got, receiver.pings) == (-1, [], 0)
+
+
+def test_simulated_time_delivers_when_it_is_told_to(nw, home, receiver):
+    nw("check", "--at", ON_TIME, "--deliver", "--stream", "dialer")
+    assert not [one for one in receiver.got if one["subject"] == "d-2026-11-22.csv"]
+    receiver.got.clear()
+    code, _, err = nw("check", "--at", MISSED, "--deliver")
+    assert code == 1
+    assert "alerts: " in err
+    assert "1 opened" in err
+    assert told(receiver) == [("opened", "d-2026-11-22.csv")]
+    assert receiver.got[0]["time"] == MISSED
+    before = version(home)
+    code, _, err = nw("check", "--at", "2026-11-22T06:31:30Z", "--deliver")
+    assert (code, "no change" in err, version(home), len(receiver.got)) == (1, True, before, 1)
+    nw("check", "--at", LATER, "--deliver")
+    assert told(receiver)[-1] == ("reminded", "d-2026-11-22.csv")
+    assert receiver.pings == 0  # the dead man's switch is not for drills
+
+
+def test_a_check_of_now_delivers_and_calls_the_dead_mans_address(nw, receiver):
+    _, _, err = nw("check")
+    assert "alerts: " in err
+    assert receiver.pings == 1
+    nw("check", "--stream", "web")
+    assert receiver.pings == 1
+
+
+def test_a_channel_that_fails_ends_with_1_and_shows_no_secret(nw, receiver):
+    receiver.status = 500
+    code, out, err = nw("check", "--at", MISSED, "--deliver")
+    assert code == 1
+    assert "1 failed; 1 waiting" in err
+    assert "s3cret" not in out + err + nw("alerts", "list", "--all", "--json")[1]
+
+
+def test_a_broken_table_of_alerts_stops_no_check(nw, home):
+    log = home / "lake" / "alerts" / "_delta_log"
+    log.mkdir(parents=True)
+    (log / "00000000000000000000.json").write_text("no log\n")
+    code, out, err = nw("check", "--at", MISSED, "--deliver", "--json")
+    assert code == 1
+    assert any("d-2026-11-22.csv" in one["message"] for one in json.loads(out))
+    assert [line for line in err.splitlines() if line.startswith("nw: alerts could not be delivered: ")]
+    code, out, err = nw("alerts", "list")
+    assert (code, out, len(err.splitlines())) == (1, "", 1)
+
+
+def test_list_shows_what_is_open_and_all_that_was(nw):
+    assert nw("alerts", "list")[:2] == (0, nw("alerts", "list")[1])
+    assert json.loads(nw("alerts", "list", "--json")[1]) == []
+    nw("check", "--at", MISSED, "--deliver")
+    code, out, err = nw("alerts", "list")
+    assert (code, err.splitlines()[-1]) == (0, "1 open")
+    assert KEY in out
+    (alert,) = json.loads(nw("alerts", "list", "--json", "--stream", "dialer")[1])
+    assert (alert["key"], alert["opened"], alert["state"], alert["severity"]) == (
+        KEY,
+        "2026-11-22T06:30:30Z",
+        "open",
+        "error",
+    )
+    assert alert["channels"] == ["hook"]
+    assert json.loads(nw("alerts", "list", "--json", "--stream", "web")[1]) == []
+    nw("check", "--at", LATER, "--deliver")
+    transitions = json.loads(nw("alerts", "list", "--all", "--json")[1])
+    assert [one["transition"] for one in transitions] == ["reminded", "opened"]
+    assert json.loads(nw("sql", "SELECT transition, channels FROM alerts ORDER BY time", "--format", "json")[1]) == [
+        {"transition": "opened", "channels": "hook"}, {"transition": "reminded", "channels": "hook"},
+    ]  # fmt: skip
+
+
+def test_acknowledged_alerts_are_told_once_and_not_repeated(nw, receiver):
+    nw("check", "--at", MISSED, "--deliver")
+    code, out, err = nw("alerts", "ack", "expected_files", "--by", "anna", "--comment", "they know")
+    assert code == 0
+    assert "anna: they know" in out
+    assert "1 acknowledged; 1 open; 1 sent" in err
+    assert told(receiver)[-1] == ("acknowledged", "d-2026-11-22.csv")
+    assert receiver.got[-1]["note"] == "anna: they know"
+    (alert,) = json.loads(nw("alerts", "list", "--json")[1])
+    assert alert["state"] == "acknowledged"
+    code, _, err = nw("alerts", "ack", KEY)
+    assert (code, "1 acknowledged before" in err, len(receiver.got)) == (0, True, 2)
+
+
+def test_what_cannot_be_acknowledged_is_said_in_one_line(nw):
+    nw("check", "--at", MISSED, "--deliver")
+    code, out, err = nw("alerts", "ack", "silence")
+    assert (code, out, len(err.splitlines())) == (1, "", 1)
+    assert "nw alerts list" in err
+    assert nw("alerts", "ack", " ")[0] == 2
+    assert nw("alerts", "ack")[0] == 2
+    assert nw("alerts")[0] == 2
+    assert nw("alerts", "lst")[0] == 2
+
+
+def test_a_test_goes_to_all_channels_or_to_those_named(nw, receiver):
+    code, out, _ = nw("alerts", "test", "--json")
+    assert code == 0
+    assert json.loads(out) == [
+        {"channel": "hook", "result": "sent", "error": None}, {"channel": "other", "result": "sent", "error": None},
+    ]  # fmt: skip
+    assert [one["test"] for one in receiver.got] == [True, True]
+    assert nw("alerts", "test", "other")[0] == 0
+    assert len(receiver.got) == 3
+    receiver.status = 403
+    code, out, err = nw("alerts", "test", "hook")
+    assert (code, "failed" in out, "s3cret" in out + err) == (1, True, False)
+    code, _, err = nw("alerts", "test", "hok")
+    assert (code, err) == (2, "nw: there is no channel 'hok'; declared are: hook, other; did you mean 'hook'?\n")
+
+
+def test_without_channels_alerts_are_recorded_and_a_test_is_refused(nw, home):
+    (home / "neverwinter.yaml").write_text(CONFIGURATION)
+    assert "1 opened; 1 open" in nw("check", "--at", MISSED, "--deliver")[2]
+    code, out, err = nw("alerts", "test")
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert "alerts: channels:" in err
+
+
+@pytest.mark.parametrize("words", [["alerts"], ["alerts", "list"], ["alerts", "ack"], ["alerts", "test"]])
+def test_each_says_how_it_is_used(nw, words):
+    code, out, _ = nw(*words, "--help")
+    assert code == 0
+    assert "example:\n  nw alerts" in out
