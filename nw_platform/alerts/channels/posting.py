@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import certifi
 import requests
+from requests import certs
 from requests.adapters import HTTPAdapter
 
 from nw_platform.alerts.channels.attempt import TIMEOUT_S, Declared, Outlet, RefusedError
@@ -31,7 +31,7 @@ def trusted(ca_file: str | None) -> ssl.SSLContext:
     context = ssl.create_default_context()
     paths = ssl.get_default_verify_paths()
     if paths.cafile is None and paths.capath is None:  # a small image without authorities of its own
-        context.load_verify_locations(certifi.where())
+        context.load_verify_locations(certs.where())
     if ca_file is not None:
         try:
             context.load_verify_locations(ca_file)
@@ -65,26 +65,39 @@ class Poster:
     def __init__(self, ca_file: str | None) -> None:
         self._session = trusting_session(ca_file)
 
-    def post(self, url: str, document: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> str:
-        """Post, and return the beginning of the answer.
+    def post(self, url: str, document: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> None:
+        """Post.
 
         Raises:
-            RefusedError: the server answers with anything but 2xx. The beginning of what it says is in `answer`.
+            AnsweredError: the server answers with anything but 2xx.
         """
         sent = {"Content-Type": "application/json; charset=utf-8", "User-Agent": "neverwinter", **(headers or {})}
         body = json.dumps(document, ensure_ascii=False).encode("utf-8", errors="replace")
         with self._session.post(
             url, data=body, headers=sent, timeout=TIMEOUT_S, allow_redirects=False, stream=True
         ) as response:
-            answer = response.raw.read(_ANSWER_LIMIT, decode_content=True).decode("utf-8", errors="replace")
-            status = response.status_code
-        if 200 <= status < 300:  # noqa: PLR2004  (kinds of HTTP statuses)
-            return answer
-        raise AnsweredError(status, answer)
+            is_taken = 200 <= response.status_code < 300  # noqa: PLR2004  (kinds of HTTP statuses)
+            # What is taken is taken, whatever becomes of the answer; one that was read lets the connection go on.
+            answer = "" if is_taken and not _is_short(response) else _beginning(response)
+        if not is_taken:
+            raise AnsweredError(response.status_code, answer)
 
     def close(self) -> None:
         """Hang up."""
         self._session.close()
+
+
+def _is_short(response: requests.Response) -> bool:
+    length = response.headers.get("Content-Length", "")
+    return length.isdecimal() and int(length) <= _ANSWER_LIMIT
+
+
+def _beginning(response: requests.Response) -> str:
+    """What the server says, as far as it can be read."""
+    try:
+        return str(response.raw.read(_ANSWER_LIMIT, decode_content=True), "utf-8", errors="replace")
+    except Exception:  # noqa: BLE001  (the status is what counts)
+        return ""
 
 
 class PostingOutlet(Outlet[Declared]):
@@ -104,7 +117,7 @@ class PostingOutlet(Outlet[Declared]):
 
 
 class AnsweredError(RefusedError):
-    """A server answered with another status than 2xx."""
+    """A server answered with another status than 2xx. `answer`: the beginning of what it says, not yet scrubbed."""
 
     def __init__(self, status: int, answer: str) -> None:
         reason = f"the server answers {said_of(status)}"
