@@ -86,18 +86,25 @@ hashed as (
 ),
 
 new_limits as (
+    -- One number a key: the list of hashes must not be joined to every value.
     select
         {{ of_key }},
-        -- the smallest hashes that are known to be complete; one more than is kept
-        min(hash, {{ var('sample_values') }} + 1) filter (hash < coalesce(sample_limit, 9223372036854775807)) as smallest
-    from hashed
-    group by all
+        case when len(smallest) > {{ var('sample_values') }} then smallest[-1] else sample_limit end as sample_limit
+    from (
+        select
+            {{ of_key }},
+            min(sample_limit) as sample_limit,
+            -- the smallest hashes that are known to be complete; one more than is kept
+            min(hash, {{ var('sample_values') }} + 1) filter (hash < coalesce(sample_limit, 9223372036854775807)) as smallest
+        from hashed
+        group by all
+    )
 ),
 
 sampled as (
     select
         hashed.* exclude (sample_limit),
-        case when len(smallest) > {{ var('sample_values') }} then smallest[-1] else sample_limit end as sample_limit,
+        new_limits.sample_limit,
         row_number() over (partition by {{ of_key }} order by count desc, value) as place
     from hashed
     join new_limits using ({{ of_key }})

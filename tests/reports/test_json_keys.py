@@ -199,3 +199,14 @@ def test_flattening_is_what_a_loop_in_python_does(extras):
     assert got == truth
     counted = connection.execute(f"SELECT key, value, count FROM ({value_counts_sql(streams)})").fetchall()
     assert {(key, value): count for key, value, count in counted} == values
+
+
+def test_a_key_with_more_values_than_are_kept_fits_into_memory(app, row):
+    app.write("app", [row(AT, extra=f'{{"n": {number}}}') for number in range(103_000)], COLUMNS)
+    assert not app.build().refused
+    (found,) = app.sql("SELECT * FROM value_coverage WHERE grain = 'hour' AND key = 'n'")
+    assert found["filled"] == 103_000
+    assert not found["distinct_is_exact"]
+    assert abs(found["distinct_values"] - 103_000) < 10_000
+    (day,) = app.sql("SELECT * FROM value_coverage WHERE grain = 'day' AND key = 'n'")
+    assert day["distinct_values"] == found["distinct_values"]
