@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from nw_platform.record.hours import HOUR_US, hour_of, hour_start
 from nw_platform.watchdog.expectations import MINUTE_US
 
 NO_MINUTES = (0,) * 60
+START_UP_US: Final = HOUR_US  # after so long somebody should have sent something
 
 
 class Balance(Protocol):

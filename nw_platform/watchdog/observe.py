@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -38,6 +39,7 @@ __all__ = ["TickState", "Watch"]
 
 _HOSTS_US: Final = 7 * 24 * HOUR_US  # a host that was silent for longer is gone, unless it is declared
 _RECENT_US: Final = 2 * HOUR_US  # hours in which something arrives all the time
+_SET_BACK_US: Final = 3 * HOUR_US  # a clock that jumps further back was wrong before
 _NONE: Final[Mapping[str, Collection[str]]] = {}
 
 
@@ -57,6 +59,7 @@ class Watch:
         self._saved: dict[str, str] = {}  # stream -> the hour in which its memory was written to disk
         self._committed = True
         self._judged: frozenset[str] = frozenset()
+        self._now = self._until = 0  # of the last look, and until when ingestion had looked then
         self._logs: dict[str, FollowedLogs] = {}
         self._receipts = FollowedReceipts(lake)
 
@@ -85,8 +88,8 @@ class Watch:
             LakeError: the receipts cannot be read. A stream whose tables cannot be read is a finding.
         """
         seen = self.observe(streams, now, tick, also=also, as_of=as_of, from_scratch=from_scratch)
-        found = evaluate(streams, seen, now)
-        self._remember(found, now, save=not (from_scratch or as_of is not None))
+        found = evaluate(streams, seen, self._now)
+        self._remember(found, self._now, save=not (from_scratch or as_of is not None))
         return found
 
     def judged(self) -> frozenset[str]:
@@ -113,6 +116,7 @@ class Watch:
             logs = self._logs.setdefault(rules.stream, FollowedLogs(self._lake.logs(rules.stream)))
             known = self._recall(rules, look)
             look.streams[rules.stream] = StreamLook(rules, known, logs, set(also.get(rules.stream, ())))
+        self._stand_still(look)
         try:
             self._look(look)
             self._judged = frozenset(name for name, s in look.streams.items() if _is_whole(s))
@@ -124,7 +128,7 @@ class Watch:
                 one.release()
         for stream, reason in look.failed.items():
             self._memories.pop(stream, None)
-            seen[stream] = StreamObservations(stream, live_since=now, failure=reason)
+            seen[stream] = StreamObservations(stream, live_since=look.now, failure=reason)
         return seen
 
     def commit(self) -> None:
@@ -148,6 +152,21 @@ class Watch:
             if save and (new_hour or known.failing != failing[stream]):
                 self._dirty.add(stream)
             known.failing, known.judged_until = failing[stream], now
+
+    def _stand_still(self, look: Look) -> None:
+        """A clock that was set back: until it is again where it was, what was known then is judged as of then.
+
+        Otherwise what was over would be open once more, and an alert of it would come and go and come.
+        """
+        if not look.fresh:
+            before = max((s.known.judged_until or 0 for s in look.streams.values()), default=0)
+            if look.now < before <= look.now + _SET_BACK_US:
+                look.now = before
+            until = look.tick.ingested_until
+            if until is not None and until < self._until <= until + _SET_BACK_US:
+                look.tick = replace(look.tick, ingested_until=self._until)
+            self._until = look.tick.ingested_until or self._until
+        self._now = look.now
 
     def _look(self, look: Look) -> None:
         """Records go from receipts to duplicates to logs. Looked at the other way round, none seems to be too many."""

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from nw_platform.record.hours import to_iso
 from nw_platform.watchdog.expectations import SilenceRule, StreamRules
 from nw_platform.watchdog.findings import Finding
-from nw_platform.watchdog.observations import StreamObservations
+from nw_platform.watchdog.observations import START_UP_US, StreamObservations
 
 CHECK = "silence"
 
@@ -18,14 +18,14 @@ CHECK = "silence"
 def state_of(rule: SilenceRule, last: int | None, since: int, now: int) -> str:
     """ok, late, down or never_seen, of a host last seen at `last` that is watched since `since` (microseconds).
 
-    Silence from before the stream was watched does not count.
+    A host that was never seen is given an hour. Silence from before the stream was watched does not count.
     """
     begin = since if last is None else max(last, since)
     silent = now - begin - rule.slack_us
     if silent <= rule.late_after * rule.every_us:
         return "ok"
     if last is None:
-        return "never_seen"
+        return "never_seen" if now - since >= START_UP_US else "ok"
     return "late" if silent <= rule.down_after * rule.every_us else "down"
 
 

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from nw_platform.record.hours import HOUR_US, hour_of, hour_start, next_hour, to_datetime, to_iso, to_us
 from nw_platform.watchdog.expectations import StreamRules, VolumeRule
 from nw_platform.watchdog.findings import Finding
-from nw_platform.watchdog.observations import StreamObservations, lines_between, windows_of
+from nw_platform.watchdog.observations import START_UP_US, StreamObservations, lines_between, windows_of
 
 CHECK = "volume"
 _SHOWN: Final = 3
@@ -49,7 +49,8 @@ def may_conclude(rules: StreamRules, seen: StreamObservations, window: tuple[int
     if rules.history_until is not None and end > _day_start(rules.history_until):
         return False
     if start >= seen.live_since:
-        return True
+        # A stream that was just declared may take a while until its first record.
+        return start >= seen.live_since + START_UP_US or (seen.first_event is not None and start >= seen.first_event)
     # Old data that was loaded afterwards: only what lies between its first and its last record.
     return (
         seen.first_event is not None

@@ -71,7 +71,8 @@ def test_volume_fails_exactly_where_a_known_window_breaks_a_bound(events, minimu
             continue
         lines = sum(begin <= minute < end for minute in events)
         bracketed = bool(events) and min(events) <= begin and end <= max(events)
-        known = end + grace <= now and (begin >= live or bracketed)
+        started = begin >= live + 60 or (bool(events) and begin >= min(events))
+        known = end + grace <= now and ((begin >= live and started) or bracketed)
         if lines > minimum + spare or (known and lines < minimum):
             truth.add(hour_of(START + (end - 1) * MINUTE))
     assert failing == truth
