@@ -202,13 +202,14 @@ class Matrix:
 
     def nw(self, *arguments: str, patient: bool = False) -> str:
         """Run a command to its end. `patient`: again, if a service has only just come back."""
-        tries = 10 if patient else 1
-        for _ in range(tries):
+        for _ in range(10):
             process = self._start(*arguments)
             out, said = process.communicate(timeout=600)
             if process.returncode == 0:
                 return out
-        raise AssertionError(f"nw {' '.join(arguments)} ended with {process.returncode}, {tries} times: {out}{said}")
+            if not patient and "did not answer" not in said:
+                break
+        raise AssertionError(f"nw {' '.join(arguments)} ended with {process.returncode}: {out}{said}")
 
     def _start(self, action: str, *rest: Any) -> subprocess.Popen[str]:
         environment = {
