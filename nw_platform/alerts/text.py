@@ -151,10 +151,16 @@ def summary(message: Message) -> list[str]:
     return lines
 
 
-def long_text(message: Message, link: str | None = None) -> str:
-    """The whole of it as plain text of several lines; `link`: the address of the Dagster UI. Ends with the id."""
+def long_text(message: Message, link: str | None = None, *, headed: bool = True) -> str:
+    """The whole of it as plain text of several lines, which ends with the id.
+
+    Args:
+        message: what is told.
+        link: the address of the Dagster UI, for messages that bring no link of their own.
+        headed: begin with the headline.
+    """
     first = message.events[0]
-    lines = [headline(message), ""]
+    lines = [headline(message), ""] if headed else []
     if message.is_digest:
         lines += summary(message)
         lines += ["", *_repairs(message), "All of them: nw alerts list"]

@@ -65,7 +65,7 @@ def _asset() -> apprise.AppriseAsset:
 def _body(message: Message, link: str | None, most: int) -> str:
     """The long text if the service takes it whole, with room for what escaping adds; else the short one."""
     limit = min(_BODY, most) * 2 // 3
-    whole = text.long_text(message, link)
+    whole = text.long_text(message, link, headed=False)
     return whole if len(whole) <= limit else text.short_text(message, limit, link)
 
 

@@ -19,7 +19,7 @@ def test_a_service_gets_the_message_over_a_verified_connection(https, authority,
     [request] = https.received
     sent = json.loads(request.body)
     assert sent["title"] == "[opened, error] silence: app, web-07"
-    assert "web-07 is down: silent for 37 min" in sent["message"]
+    assert sent["message"].startswith("web-07 is down: silent for 37 min")
     assert "http://dagster:3000/assets/logs/app?view=checks&checkDetail=silence" in sent["message"]
     assert sent["message"].rstrip().endswith("id 0123456789abcdef0123456789abcdef")
     assert sent["type"] == "failure"
@@ -72,3 +72,14 @@ def test_mentions_and_tags_are_parted(https, authority, opened):
     sent = json.loads(https.received[0].body)
     for mark in ("<!channel>", "@everyone", "<b>", "</b>", "<@U", "](", "@here"):
         assert mark not in sent["message"] + sent["title"]
+
+
+@pytest.mark.parametrize(
+    ("style", "said"), [("markdown", r"\*b\* \[a\]"), ("html", "&lt;\u200bb&gt;*b*"), ("text", "<\u200bb>*b* [a]")]
+)
+def test_a_service_that_reads_markup_gets_none(https, authority, opened, style, said):
+    url = f"jsons://127.0.0.1:{https.port}/?format={style}"
+    opened(kind="apprise", url=url, ca_file=str(authority.file)).send(message(event(message="<b>*b* [a](http://b)")))
+    sent = json.loads(https.received[0].body)["message"].replace("&nbsp;", " ")
+    assert said in sent
+    assert "](" not in sent
