@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from nw_platform.errors import DeliveryError
@@ -147,3 +149,25 @@ def test_a_server_that_is_not_there_or_does_not_speak_is_tried_again(opened):
     login = {"user": "x", "password": "env:SMTP_PASSWORD"}
     with pytest.raises(DeliveryError, match="the environment variable SMTP_PASSWORD is not set"):
         opened(smtp="smtp://127.0.0.1:1", environ={}, **login, **FIELDS).send(message())
+
+
+def test_a_server_that_says_nothing_is_left(opened, monkeypatch):
+    monkeypatch.setattr("nw_platform.alerts.channels.attempt.TIMEOUT_S", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        channel = opened(smtp=f"smtp://127.0.0.1:{silent.getsockname()[1]}", **FIELDS)
+        with pytest.raises(DeliveryError, match="no answer within") as refused:
+            channel.send(message())
+    assert not refused.value.is_final
+
+
+@pytest.mark.filterwarnings("ignore:Requiring AUTH:UserWarning")
+def test_a_password_is_not_sent_in_the_clear_but_to_this_machine(opened, monkeypatch):
+    declaration = {"user": LOGIN[0], "password": "env:SMTP_PASSWORD", "starttls": False, **FIELDS}
+    with smtp_receiver(tls="none", login=LOGIN) as server:
+        channel = opened(smtp=f"smtp://127.0.0.1:{server.port}", environ={"SMTP_PASSWORD": LOGIN[1]}, **declaration)
+        channel.send(message())
+        monkeypatch.setattr("nw_platform.alerts.channels.mail._is_here", lambda _: False)
+        with pytest.raises(DeliveryError, match="no password is sent in the clear") as refused:
+            channel.send(message())
+    assert refused.value.is_final
+    assert len(server.mails) == 1
