@@ -138,6 +138,16 @@ class VaultServer:
     def unseal(self):
         key = re.search(r"Unseal Key: (\S+)", self._log())[1]
         self.admin("PUT", "sys/unseal", {"key": key})
+        end = time.monotonic() + _READY_S
+        while True:  # it takes a moment until it is active
+            try:
+                self.admin("GET", "sys/health")
+                self.admin("GET", "auth/token/lookup-self")
+            except AssertionError:
+                assert time.monotonic() < end, self._log()
+                time.sleep(0.05)
+            else:
+                return
 
     def _log(self):
         return (self.folder / "log").read_text(errors="replace")
