@@ -19,7 +19,7 @@ brackets; or `06:10 ops: opened 500 of silence` for a digest.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -201,3 +201,27 @@ def _scope(scope: Scope, stream: str, verb: str) -> Scope:
         case "removed":
             return replace(scope, declared=scope.declared - one, streams=scope.streams - one)
     raise AssertionError(verb)
+
+
+TO_OPS = "routes: [{to: [ops]}]"
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """What happens, and all that is told because of it."""
+
+    name: str
+    happens: str
+    until: str
+    told: str
+    alerts: str = TO_OPS
+
+    def holds(self) -> None:
+        """Exactly these messages go out."""
+        expected = [line.strip() for line in self.told.strip().splitlines()]
+        assert told_by(self.happens, until=self.until, alerts=self.alerts) == expected
+
+
+def ids(groups: Mapping[str, Sequence[Timeline]]) -> dict[str, Timeline]:
+    """All timelines of some groups by a name each."""
+    return {f"{name}: {timeline.name}": timeline for name, group in groups.items() for timeline in group}
