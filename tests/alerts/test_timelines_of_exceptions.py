@@ -174,7 +174,10 @@ WINDOWS = [
         08:00 ops: reminded volume (still failing; escalated after 30 min)
         08:00 boss: reminded volume (still failing; escalated after 30 min)
         """,
-        alerts="routes: [{to: [ops], escalate: {after: 30m, to: [boss]}}], maintenance: [{from: 2026-11-22T06:30, until: 2026-11-22T08:00}]",
+        alerts=(
+            "routes: [{to: [ops], escalate: {after: 30m, to: [boss]}}],"
+            " maintenance: [{from: 2026-11-22T06:30, until: 2026-11-22T08:00}]"
+        ),
     ),
     Timeline(
         "a window covers what it names, and nothing else",
