@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -16,6 +16,9 @@ from nw_platform.record.hours import to_datetime, to_us
 __all__ = ["PENDING_MARK", "Filed", "event_of_json", "event_to_json", "from_rows", "to_rows"]
 
 PENDING_MARK = '"state":"pending"'  # what `deliveries` of a row hold that has something to send
+
+_EVENT: Final = tuple(field.name for field in fields(Event))
+_DELIVERY: Final = tuple(field.name for field in fields(Delivery))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,8 @@ def from_rows(rows: Iterable[Mapping[str, Any]]) -> list[Filed]:
 
 def event_to_json(event: Event) -> dict[str, Any]:
     """A JSON object; `event_of_json` is its inverse."""
-    return asdict(event)
+    data = {name: getattr(event, name) for name in _EVENT}  # `asdict` copies deeply, which takes ten times as long
+    return {**data, "deliveries": [_delivery_to_json(delivery) for delivery in event.deliveries]}
 
 
 def event_of_json(data: Mapping[str, Any]) -> Event:
@@ -57,9 +61,13 @@ def event_of_json(data: Mapping[str, Any]) -> Event:
     return Event(**{**data, "deliveries": tuple(Delivery(**one) for one in data["deliveries"])})
 
 
+def _delivery_to_json(delivery: Delivery) -> dict[str, Any]:
+    return {name: getattr(delivery, name) for name in _DELIVERY}
+
+
 def _row(filed: Filed) -> dict[str, Any]:
     event = filed.event
-    deliveries = [asdict(delivery) for delivery in event.deliveries]
+    deliveries = [_delivery_to_json(delivery) for delivery in event.deliveries]
     return {
         "time": to_datetime(event.time),
         "key": event.key,

@@ -43,7 +43,10 @@ class AlertState:
         """A JSON object."""
         return {
             "open": [_open_to_json(alert) for alert in self.open.values()],
-            "pending": [{**asdict(filed), "event": event_to_json(filed.event)} for filed in self.pending.values()],
+            "pending": [
+                {"event": event_to_json(one.event), "claimed_by": one.claimed_by, "claimed_until": one.claimed_until}
+                for one in self.pending.values()
+            ],
             "closed": dict(self.closed),
             "channels": {name: asdict(record) for name, record in self.channels.items()},
             "newest": self.newest,
