@@ -16,6 +16,7 @@ from typing import Final
 __all__ = ["CLAIM_US", "Claimant"]
 
 CLAIM_US: Final = 120_000_000  # longer than an evaluation sends
+_LONGEST_US: Final = 3_600_000_000  # that, and what clocks of two machines may differ by
 
 
 class Claimant:
@@ -38,8 +39,12 @@ class Claimant:
             self._handle = handle
 
     def may_take(self, claimed_by: str, claimed_until: int, now: int) -> bool:
-        """Whether what somebody claimed is free: it is our own, the claim has ended, or who made it is dead."""
-        return claimed_by in {"", self.name} or claimed_until <= now or self._is_dead(claimed_by)
+        """Whether what somebody claimed is free: it is our own, the claim has ended, or who made it is dead.
+
+        A claim of the far future was made by a clock that was wrong, and holds nobody up.
+        """
+        holds = now < claimed_until <= now + _LONGEST_US
+        return claimed_by in {"", self.name} or not holds or self._is_dead(claimed_by)
 
     def close(self) -> None:
         """Be dead. May be called twice."""

@@ -49,6 +49,10 @@ class Outbound:
         """Of its first transition."""
         return min(event.time for event in self.message.events)
 
+    def is_due(self, now: int) -> bool:
+        """Whether it is to be tried. What waits longer than anything may was put off by a clock that was wrong."""
+        return not now < self.delivery.next_try <= now + (_LONGEST + 1) * _MINUTE_US
+
     @property
     def keys(self) -> frozenset[str]:
         """The alerts it is about."""
@@ -71,7 +75,7 @@ def outbound(pending: Iterable[Filed], policy: Policy, ours: Callable[[Filed], b
 
 def is_due(messages: Sequence[Outbound], now: int) -> bool:
     """Whether one of a channel's messages is to be tried now, by us."""
-    return any(one.is_ours and one.delivery.next_try <= now for one in messages)
+    return any(one.is_ours and one.is_due(now) for one in messages)
 
 
 def backoff(attempts: int) -> int:
@@ -123,7 +127,7 @@ def _send_to(
     channel: Channel | None = None
     for one in waiting:
         late = clock() >= until or failures >= _IN_A_ROW
-        if late or not one.is_ours or one.delivery.next_try > now or held & one.keys:
+        if late or not one.is_ours or not one.is_due(now) or held & one.keys:
             held |= one.keys
             continue
         try:

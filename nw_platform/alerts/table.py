@@ -223,7 +223,7 @@ class AlertTable:
         }
         with contextlib.suppress(OSError):
             self._hint.parent.mkdir(parents=True, exist_ok=True)
-            fresh = self._hint.with_name(f".state.{os.getpid()}")
+            fresh = self._hint.with_name(f".state.{os.getpid()}-{id(self)}")
             fresh.write_text(json.dumps(data, separators=(",", ":")), encoding="utf-8")
             fresh.replace(self._hint)
 

@@ -174,6 +174,15 @@ def test_a_claim_is_free_when_it_ends_and_at_once_when_its_process_of_this_machi
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_a_clock_of_the_far_future_put_off_or_claimed_waits_no_longer(tmp_path):
+    bench = Bench(tmp_path)
+    bench.channels["mail"].is_down = True
+    bench.evaluate(finding("a"), after=10 * 24 * HOUR)
+    bench.now, bench.channels["mail"].is_down = NOW, False
+    assert bench.evaluate(finding("a")).told() == "no change; 1 open; 1 sent"
+    assert Claimant(tmp_path).may_take("of another machine", NOW + 24 * HOUR, NOW)
+
+
 def test_a_storm_is_one_message_that_is_recorded_for_each_alert(tmp_path):
     bench = Bench(tmp_path)
     hosts = [finding(f"host-{n:03}") for n in range(500)]
