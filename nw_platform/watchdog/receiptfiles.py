@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Final
 
 import duckdb
@@ -96,8 +97,12 @@ def read_new(
             rows: pa.Table = connection.sql(sql).to_arrow_table()
         except duckdb.Error:
             continue  # whose fault it is, is found out one by one
-        for stream in streams:
-            found[stream] = from_rows(rows.filter(pc.equal(rows["stream"], stream)), stream)
+        rows = rows.take(pc.sort_indices(rows, sort_keys=[("stream", "ascending")])).combine_chunks()
+        at = 0
+        for stream, mine in groupby(rows["stream"].to_pylist()):
+            count = len(list(mine))
+            found[stream] = from_rows(rows.slice(at, count), stream)
+            at += count
     return found
 
 
