@@ -208,7 +208,10 @@ class _Counting:
             self._change(stream, h, largest=tuple(found))
 
     def _count_ledgers(self, files: Sequence[LakeFile]) -> None:
-        """What the ledgers of each minute say was sent, against what is there, duplicates included."""
+        """What the ledgers of each minute say was sent, against what is there.
+
+        A duplicate that has a number of its own was told of by itself; one that was only sent again was not.
+        """
         said_by = "log_type = 'nw.ledger' AND series = 'watchdog'"
         shape = literal('[{"type": "VARCHAR", "series": "VARCHAR", "lines": "BIGINT"}]')
         self._execute(
@@ -227,11 +230,14 @@ class _Counting:
         names = "stream, host, process, log_type, series, event_time"
         self._execute(
             f"""CREATE OR REPLACE TEMP TABLE nw_unreceived AS
-            WITH counted AS (
+            WITH dropped AS MATERIALIZED (SELECT {names}, session, seq FROM ({self._rows(duplicates)})),
+            again AS (SELECT stream, session, seq FROM ({self._rows(files)})
+                SEMI JOIN dropped USING (stream, session, seq)),
+            counted AS (
                 SELECT stream, host, process, epoch_us(event_time) // 60000000 AS minute, log_type, series,
                     count(*) AS lines
                 FROM (SELECT {names} FROM ({self._rows(files)})
-                    UNION ALL SELECT {names} FROM ({self._rows(duplicates)}))
+                    UNION ALL SELECT {names} FROM dropped ANTI JOIN again USING (stream, session, seq))
                 WHERE {_HOUR} IN (SELECT h FROM nw_segments WHERE due) GROUP BY ALL)
             SELECT s.stream, s.minute // 60 AS h, s.host, s.process, s.minute, s.log_type, s.lines AS said,
                 greatest(s.lines - coalesce(c.lines, 0), 0) AS lost

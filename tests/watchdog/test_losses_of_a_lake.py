@@ -132,6 +132,18 @@ def test_what_a_ledger_tells_of_and_is_not_there_is_named_by_host_and_minute(sit
     assert losses(site, at("06:21")) == {}
 
 
+def test_a_record_that_was_sent_twice_does_not_stand_for_one_that_is_lost(site):
+    sender = Sender(site)
+    counts = [{"type": "payment", "series": "normal", "spilled": False, "lines": 3}]
+    fields = {"minute": at("05:00") // 1000, "counts": counts}
+    lines = [sender.line(n, at("05:00")) for n in (0, 1)]
+    ledger = sender.line(3, at("05:01"), type="nw.ledger", series="watchdog", fields=fields)
+    sender.send([*lines, lines[1], lines[1], ledger], at("05:30"))
+    found = losses(site, at("06:15"))
+    assert found.keys() == {(f"{DAY}T05", "ledger"), (f"{DAY}T05", "sequence")}
+    assert "1 of 3 records that senders say they sent are not there" in found[f"{DAY}T05", "ledger"]
+
+
 def test_streams_without_numbers_and_first_records_of_a_session_say_nothing(make):
     platform = make({"web": {"path": "in/a*.log"}, "app": {"path": "in/s*.log"}})
     platform.land("a.log", [at("05:00") + n * MINUTE for n in range(30)])
