@@ -86,7 +86,7 @@ class OpenAlert:
 class Scope:
     """What was judged: the absence of a finding means something only there."""
 
-    declared: frozenset[str]  # streams of the configuration
+    declared: frozenset[str] | None  # streams of the configuration; None: whoever looks judges no stream
     streams: frozenset[str]  # those whose tables could be read and that were judged in full
     paused: frozenset[str] = frozenset()  # of them nothing is expected now
     platform_checks: frozenset[str] = frozenset()  # checks of the platform itself that were judged

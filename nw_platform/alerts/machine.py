@@ -215,6 +215,8 @@ def _why_gone(event: Event, scope: Scope) -> str:
     """Why there is no finding about an open alert any more; '' if that is not known."""
     if event.asset == PLATFORM:
         return f"{WITHDRAWN}: no longer found" if event.check in scope.platform_checks else ""
+    if scope.declared is None:
+        return ""
     if event.stream not in scope.declared:
         return f"{WITHDRAWN}: the stream {event.stream} is no longer declared"
     if event.stream in scope.paused and event.check not in _WHOLE:

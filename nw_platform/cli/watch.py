@@ -11,12 +11,14 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Final
 from urllib.parse import urlsplit
 
+from nw_platform.alerts.alert import Scope
 from nw_platform.alerts.dead_man import ping
-from nw_platform.alerts.evaluation import Alerting, Outcome, scope_of
+from nw_platform.alerts.evaluation import Alerting, Outcome
 from nw_platform.alerts.platform import platform_finding
 from nw_platform.alerts.webserver import WatchError, ask, judge, unreachable
 from nw_platform.cli.output import Output, clock
@@ -60,9 +62,12 @@ def run(args: argparse.Namespace, out: Output) -> int:
         raise UsageError(f"--after: {error}") from None
     with _stop_requested() as stop:
         watch = Watch(settings, url, silent_us, stop)
-        if args.once:
-            return 1 if watch.look(out, answering_since=0) else 0
-        watch.keep_looking(out)
+        try:
+            if args.once:
+                return 1 if watch.look(out, answering_since=0) else 0
+            watch.keep_looking(out)
+        finally:
+            watch.close()
     return 0
 
 
@@ -70,10 +75,9 @@ class Watch:
     """Looks at one platform again and again."""
 
     def __init__(self, settings: Settings, url: str, silent_us: int, stop: threading.Event) -> None:
-        self._settings, self._url, self._silent_us, self._stop = settings, url, silent_us, stop
-        folder = settings.work / "watch" / "platform"
-        self._alerting = Alerting.of(settings, Lake(settings.lake, work=settings.work))
-        self._spare = Alerting.of(settings, Lake(str(folder / "lake"), work=folder))  # while the lake is away
+        self._url, self._silent_us, self._stop = url, silent_us, stop
+        self._written = _written(settings.path)
+        self._use(settings)
         self._answering_since: int | None = None
         self._silent_since: int | None = None
         self._told = ""
@@ -87,8 +91,37 @@ class Watch:
                 self._note(out, f"{type(error).__name__}: {' '.join(str(error).split())}")
             self._stop.wait(_EVERY_S)
 
+    def close(self) -> None:
+        """Let others send what is pending. May be called twice."""
+        self._alerting.close()
+        self._spare.close()
+
+    def _use(self, settings: Settings) -> None:
+        folder = settings.work / "watch" / "platform"
+        self._settings = settings
+        self._alerting = Alerting.of(settings, Lake(settings.lake, work=settings.work))
+        self._spare = Alerting.of(settings, Lake(str(folder / "lake"), work=folder))  # while the lake is away
+
+    def _follow_configuration(self) -> str:
+        """Use what the configuration says now: who knows the old one only would give up messages to a new channel.
+
+        Returns why that is not possible; then the old one counts.
+        """
+        written = _written(self._settings.path)
+        if written in {None, self._written}:
+            return ""
+        try:
+            settings = load(self._settings.path)
+        except NeverwinterError as error:
+            return f"the old configuration is used: {' '.join(str(error).split())}"
+        self.close()
+        self._use(settings)
+        self._written = written
+        return ""
+
     def look(self, out: Output, *, answering_since: int | None = None) -> list[Finding]:
         """Look once, tell what changed, and return what is wrong."""
+        outdated = self._follow_configuration()
         found, judged = self._seen(answering_since)
         if not judged:
             return []
@@ -107,6 +140,8 @@ class Watch:
         told += [outcome.told() for outcome in (outcome, spare) if outcome and (outcome.events or outcome.waiting)]
         if not wrong and (failed := ping(self._settings.alerts.dead_man)):
             told.append(failed)
+        if outdated:
+            told.append(outdated)
         self._note(out, "; ".join(told))
         return wrong
 
@@ -139,7 +174,7 @@ class Watch:
                 break
             try:
                 at, _ = self._alerting.begin(now)
-                return self._alerting.evaluate(found, scope_of(self._settings, (), judged), at, clock), ""
+                return self._alerting.evaluate(found, _scope(judged), at, clock), ""
             except (NeverwinterError, OSError) as error:
                 problem = " ".join(str(error).split())[:300]
         return None, problem
@@ -154,13 +189,27 @@ class Watch:
             if not state.open and not state.pending:
                 return None
             found = [finding for finding in found if finding.key in state.open]
-        return self._spare.evaluate(found, scope_of(self._settings, (), judged), at, clock)
+        return self._spare.evaluate(found, _scope(judged), at, clock)
 
     def _note(self, out: Output, told: str) -> None:
         """Say what changed, once."""
         if told != self._told:
             out.note(told)
         self._told = told
+
+
+def _scope(judged: frozenset[str]) -> Scope:
+    """What was judged: of the platform these checks, and no stream, whatever the configuration says of streams."""
+    return Scope(declared=None, streams=frozenset(), platform_checks=judged)
+
+
+def _written(path: str) -> tuple[int, int] | None:
+    """Changes when a file is written; None: it is not there, or not a local file."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
 
 
 @contextmanager

@@ -132,6 +132,7 @@ def test_findings_of_before_an_alert_say_nothing_about_it():
     [
         (Scope(frozenset({"web"}), frozenset({"web"})), "withdrawn: no longer expected"),
         (Scope(frozenset({"web"}), frozenset()), None),
+        (Scope(None, frozenset(), platform_checks=frozenset({"daemon"})), None),
         (Scope(frozenset({"app"}), frozenset({"app"})), "withdrawn: the stream web is no longer declared"),
         (Scope(frozenset({"web"}), frozenset({"web"}), paused=frozenset({"web"})), "paused"),
         (Scope(frozenset({"web"}), frozenset(), paused=frozenset({"web"})), "paused"),

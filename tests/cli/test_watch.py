@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import threading
 import time
+from contextlib import closing
+from dataclasses import replace
 
 import pytest
 from vault_server import Answering, free_port
 
+from nw_platform.alerts.evaluation import Alerting, scope_of
+from nw_platform.alerts.platform import platform_finding
 from nw_platform.alerts.webserver import WatchError, ask, judge
 from nw_platform.cli.main import main
 from nw_platform.cli.output import Output
 from nw_platform.cli.watch import Watch
+from nw_platform.lake.store import Lake
 from nw_platform.settings import load
 
 S = 1_000_000
@@ -198,6 +203,32 @@ def test_without_its_lake_it_tells_all_the_same_and_once(site):
     site.configure("./lake")
     assert site.look() == (0, [("lake|platform||", "resolved")])
     assert site.look() == (0, [])
+
+
+def test_a_configuration_that_changes_while_it_runs(site, capsys):
+    path = site.folder / "neverwinter.yaml"
+    with Answering(lambda *_: (503, "later")) as broken:
+        watch = Watch(load(str(path)), site.server.address, 300 * S, threading.Event())
+        watch.look(Output(), answering_since=0)
+        old = path.read_text()
+        path.write_text(
+            old.replace("channels: {", f"channels: {{pager: {{kind: webhook, url: '{broken.address}/'}}, ")
+            .replace("to: [hook]", "to: [hook, pager]")
+            .replace("streams: {", "streams: {new: {path: 'new/*.log', format: lines}, ")
+        )
+        settings, now = load(str(path)), time.time_ns() // 1000 - 120 * S
+        missing = replace(platform_finding("continuity", "", passed=False, message="x"), asset="raw/new", stream="new")
+        with closing(Alerting.of(settings, Lake(settings.lake, work=settings.work))) as daemon:
+            at, _ = daemon.begin(now)
+            daemon.evaluate([missing], scope_of(settings, ["new"]), at, lambda: now)
+            watch.look(Output(), answering_since=0)
+            (alert,) = daemon.state().open.values()  # of a stream that the watch had not heard of when it began
+        tries = {delivery.channel: (delivery.state, delivery.attempts) for delivery in alert.last.deliveries}
+        assert tries == {"hook": ("sent", 1), "pager": ("pending", 2)}
+        path.write_text("streams: [")
+        watch.look(Output(), answering_since=0)
+        assert "the old configuration is used" in capsys.readouterr().err
+        watch.close()
 
 
 def test_it_goes_on_whatever_happens_and_ends_when_it_is_told(site, monkeypatch, capsys):
