@@ -291,17 +291,28 @@ class LakePlatform:
             return self._judged(self._watch(viewer), now, tick)
 
     def alert(self, viewer: str, now: int, tick: LastTick, health: Health) -> str:
-        """Evaluate the checks, and open, remind of and resolve alerts. Sending keeps nobody else waiting."""
+        """Evaluate the checks, and open, remind of and resolve alerts. Sending keeps nobody else waiting.
+
+        If the checks cannot be evaluated, what the platform says of itself and what is pending goes out all the same.
+        """
         with self._alerting_lock:
             at, also = self._alerting.begin(now)
+            found: list[Finding] = []
+            judged: Collection[str] = ()
+            problem: Exception | None = None
             with self._lock:
                 watch = self._watch(viewer)
-                found = self._judged(watch, at, tick, also)
-                scope = scope_of(self.settings, watch.judged(), health.judged)
+                try:
+                    found, judged = self._judged(watch, at, tick, also), watch.judged()
+                except Exception as error:  # noqa: BLE001  (raised below, once those are told that can be)
+                    problem = error
+            scope = scope_of(self.settings, judged, health.judged)
             outcome = self._alerting.evaluate([*found, *health.findings], scope, at, self.clock)
+            if problem is not None:
+                raise problem
             self.seen(viewer)
-        problem = ping(self.settings.alerts.dead_man)
-        return f"{outcome.told()}; {problem}" if problem else outcome.told()
+        unheard = ping(self.settings.alerts.dead_man)
+        return f"{outcome.told()}; {unheard}" if unheard else outcome.told()
 
     def seen(self, viewer: str) -> None:
         """The viewer's findings were put to use."""

@@ -11,7 +11,10 @@ import pytest
 from fakes import GRAPH
 
 from definitions import build_definitions
+from nw_platform.alerts.evaluation import Alerting
+from nw_platform.alerts.platform import platform_finding
 from nw_platform.errors import LakeError
+from nw_platform.lake.store import Lake
 from nw_platform.record.hours import hour_start
 from nw_platform.settings import parse
 from resources.health import CHECKS
@@ -194,3 +197,27 @@ def test_a_broken_table_stops_neither_ingestion_nor_checks(defs, instance, real,
         look(defs, instance)
     assert "\n" not in str(caught.value)
     assert receiver.pings == 0
+
+
+def test_checks_that_cannot_be_evaluated_keep_nothing_else_waiting(
+    defs, instance, real, receiver, tmp_path, monkeypatch
+):
+    (tmp_path / "in" / "web.log").write_text(GOOD * 5 + BAD)
+    real.tick()
+    receiver.status = 503
+    assert look(defs, instance).startswith("1 opened; 1 open; 1 failed; 1 waiting")
+    receiver.status = 200
+    real.times.append(real.times[-1] + 2 * MINUTE)
+    failed = platform_finding("run", "prune", passed=False, message="the run of prune failed")
+    monkeypatch.setattr("sensors.alerts.health", lambda *_: ([failed], frozenset({"run"})))
+    for commit in (tmp_path / "lake" / "receipts" / "_delta_log").iterdir():
+        commit.write_text("no log\n")
+    for checkpoint in (tmp_path / "lake" / "receipts").rglob("*.parquet"):
+        checkpoint.unlink()
+    pings = receiver.pings
+    with pytest.raises(LakeError, match=r"^alerts could not be evaluated: .*receipts"):
+        look(defs, instance)
+    assert [(message["check"], message["transition"]) for message in receiver.got] == [("error_rate", "opened")]
+    alerts = Alerting.of(real.settings, Lake(real.settings.lake, work=tmp_path / "elsewhere")).state().open.values()
+    assert sorted(alert.last.check for alert in alerts) == ["error_rate", "run"]
+    assert receiver.pings == pings
