@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -18,8 +18,9 @@ from nw_platform.ingest.look import look, wait_of
 from nw_platform.ingest.outcome import Lag
 from nw_platform.ingest.session import Session
 from nw_platform.record.hours import to_iso, to_us
-from nw_platform.settings import load
+from nw_platform.settings import Settings, load
 from nw_platform.watchdog.declared import rules_of_all
+from nw_platform.watchdog.expectations import SilenceRule, StreamRules
 from nw_platform.watchdog.findings import Finding
 from nw_platform.watchdog.observations import LagSeen
 from nw_platform.watchdog.observe import TickState, Watch
@@ -55,14 +56,16 @@ def run(args: argparse.Namespace, out: Output) -> int:
     at = None if args.at is None else parse_instant(args.at)
     settings = load(args.config)
     names = {settings.stream(name).name for name in args.stream or settings.streams}
-    rules = [r for r in rules_of_all(settings) if r.stream in names]
+    rules = _rules_to_look_at(settings, names)
     now = clock() if at is None else at
     delivers = at is None if args.deliver is None else args.deliver
     with Session(settings) as session, closing(Alerting.of(settings, session.lake)) as alerting:
         tick = TickState() if at is not None else _look_at_sources(session, names, now)
         watch = Watch(session.lake, folder=settings.work / "watch" / "check")
+        moment, also, problem = _begin(alerting, now) if delivers else (now, {}, "")
         with out.progress(None, "check"):
-            found = watch.findings(rules, now, tick, as_of=at, from_scratch=True)
+            seen = watch.findings(rules, moment, tick, also=also, as_of=at, from_scratch=True)
+        found = [finding for finding in seen if finding.stream in names]
         failing = [finding for finding in found if not finding.passed]
         told = found if args.all else failing
         if out.as_json:
@@ -70,15 +73,35 @@ def run(args: argparse.Namespace, out: Output) -> int:
         elif told:
             out.result([_as_row(finding) for finding in told], columns=_COLUMNS)
         out.note(f"{len(found):,} findings at {to_iso(now)}: {len(failing):,} fail")
-        went = True
-        if delivers:
-            went = _deliver(
-                alerting, found, scope_of(settings, watch.judged()), now, clock if at is None else lambda: now, out
-            )
+        went = not problem
+        if problem:
+            out.error(f"alerts could not be delivered: {problem}")
+        elif delivers:
+            scope = scope_of(settings, watch.judged() & names)
+            went = _deliver(alerting, found, scope, moment, clock if at is None else lambda: now, out)
         watch.commit()
     if delivers and at is None and not args.stream and (problem := ping(settings.alerts.dead_man)):
         out.note(problem)
     return 0 if went and not failing else 1
+
+
+def _rules_to_look_at(settings: Settings, names: set[str]) -> list[StreamRules]:
+    """The rules of some streams; of all, if one of them misses hosts: those may be seen by any stream."""
+    every = rules_of_all(settings)
+    chosen = [rules for rules in every if rules.stream in names]
+    return every if any(rule.hosts for rules in chosen for rule in rules.of(SilenceRule)) else chosen
+
+
+def _begin(alerting: Alerting, now: int) -> tuple[int, Mapping[str, Collection[str]], str]:
+    """The time to judge at, hours of open alerts, and why neither is known.
+
+    It is asked before the look: what others find out during that is newer, and stays.
+    """
+    try:
+        moment, also = alerting.begin(now)
+    except (LakeError, OSError) as error:
+        return now, {}, " ".join(str(error).split())
+    return moment, also, ""
 
 
 def _deliver(
@@ -86,8 +109,7 @@ def _deliver(
 ) -> bool:
     """Make transitions and send them; False: something could not be written or sent. What was found is out by then."""
     try:
-        at, _ = alerting.begin(now)
-        outcome = alerting.evaluate(found, scope, at, timer)
+        outcome = alerting.evaluate(found, scope, now, timer)
     except (LakeError, OSError) as error:
         out.error(f"alerts could not be delivered: {' '.join(str(error).split())}")
         return False

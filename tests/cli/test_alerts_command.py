@@ -5,15 +5,20 @@ from __future__ import annotations
 import http.server
 import json
 import threading
+from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
+from nw_platform.alerts.evaluation import Alerting, scope_of
+from nw_platform.cli.check import parse_instant
 from nw_platform.cli.main import main
 from nw_platform.ingest.session import Session
 from nw_platform.ingest.tick import run_tick
 from nw_platform.lake.store import Lake
 from nw_platform.record.hours import hour_start
 from nw_platform.settings import load
+from nw_platform.watchdog.observe import Watch
 
 CONFIGURATION = """
 sources: {l: {kind: landing, url: ./landing}}
@@ -138,6 +143,24 @@ def test_a_check_of_now_delivers_and_calls_the_dead_mans_address(nw, receiver):
     assert receiver.pings == 1
     nw("check", "--stream", "web")
     assert receiver.pings == 1
+
+
+def test_what_another_found_out_during_a_check_stays(nw, home, receiver, monkeypatch):
+    settings, moment = load(), parse_instant(MISSED)
+    judge = Watch.findings
+
+    def slowly(watch, *args, **options):
+        found = judge(watch, *args, **options)
+        (missing,) = (f for f in found if f.key == KEY)
+        with closing(Alerting.of(settings, Lake(settings.lake, work=home / "daemon"))) as daemon:
+            for later, finding in ((1, missing), (2, replace(missing, passed=True))):
+                at, _ = daemon.begin(moment + later)
+                daemon.evaluate([finding], scope_of(settings, ()), at, lambda: moment)
+        return found
+
+    monkeypatch.setattr(Watch, "findings", slowly)
+    nw("check", "--at", MISSED, "--deliver")
+    assert told(receiver) == [("opened", "d-2026-11-22.csv"), ("resolved", "d-2026-11-22.csv")]
 
 
 def test_a_channel_that_fails_ends_with_1_and_shows_no_secret(nw, receiver):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -67,3 +69,23 @@ def test_a_wrong_time_and_a_wrong_stream_are_wrong_use(capsys: pytest.CaptureFix
     assert "'yesterday' is no time" in capsys.readouterr().err
     assert main(["check", "--stream", "wbe"]) == 2
     assert "web" in capsys.readouterr().err
+
+
+def test_of_one_stream_no_host_is_missed_that_another_has_seen(config: Path, capsys: pytest.CaptureFixture[str]):
+    heartbeat = "{path: in/%s.log, format: json, growing: false, expect: [{kind: heartbeat}]}"
+    streams = "".join(f"  {name}: {heartbeat % name}\n" for name in ("web", "app"))
+    (config / "neverwinter.yaml").write_text(f"hosts: [h1, h2, h3]\nstreams:\n{streams}")
+    now = time.time()
+    for name, host in (("web", "h1"), ("app", "h2")):
+        (config / "in" / f"{name}.log").write_text(json.dumps({"ts": int(now * 1000), "message": "m", "host": host}))
+    assert main(["ingest", "--once"]) == 0
+    later = datetime.fromtimestamp(now + 7200, UTC).isoformat()
+
+    def silent(*options: str) -> set[tuple[str, str]]:
+        capsys.readouterr()
+        main(["--json", "check", "--at", later, *options])
+        return {(f["stream"], f["subject"]) for f in json.loads(capsys.readouterr().out) if f["check"] == "silence"}
+
+    assert silent() == {("web", "h1"), ("app", "h2"), ("web", "h3")}
+    assert silent("--stream", "web") == {("web", "h1"), ("web", "h3")}
+    assert silent("--stream", "app") == {("app", "h2")}
