@@ -25,6 +25,8 @@ def evaluate_stream(
     `hosts`: those that any stream has seen; an expected host that is among them is not missed here.
     """
     yield from continuity.judge(rules, seen)
+    if not seen.is_read:
+        return
     yield from completeness.judge(rules, seen)
     yield from completeness.judge_history(rules, seen)
     if rules.paused:

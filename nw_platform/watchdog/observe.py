@@ -127,8 +127,9 @@ class Watch:
             for one in self._logs.values():
                 one.release()
         for stream, reason in look.failed.items():
-            self._memories.pop(stream, None)
-            seen[stream] = StreamObservations(stream, live_since=look.now, failure=reason)
+            known = self._memories.pop(stream, None)
+            hosts = {} if known is None else _hosts(known, look.now)
+            seen[stream] = StreamObservations(stream, live_since=look.now, failure=reason, is_read=False, hosts=hosts)
         return seen
 
     def commit(self) -> None:
@@ -253,7 +254,7 @@ class Watch:
             balances=known.balances,
             in_flight=known.fold.in_flight(now),
             same_hours=same_hours(rules, known, judge),
-            hosts={host: last for host, last in known.hosts.items() if last > now - _HOSTS_US},
+            hosts=_hosts(known, now),
             datacenters=known.datacenters,
             losses=known.losses,
             keys=known.keys,
@@ -313,6 +314,11 @@ def _raise(error: LakeError | None) -> None:
 def _is_whole(stream: StreamLook) -> bool:
     """Whether no hour was put off."""
     return stream.logs.version in {-1, stream.known.logs_version}
+
+
+def _hosts(known: StreamMemory, now: int) -> dict[str, int]:
+    """The hosts that are still looked for -> their last sign of life."""
+    return {host: last for host, last in known.hosts.items() if last > now - _HOSTS_US}
 
 
 def _arrivals(known: StreamMemory, touched: Iterable[str], also: Collection[str], now: int) -> dict[str, int | None]:

@@ -56,3 +56,23 @@ def test_nothing_is_expected_of_a_paused_stream_but_it_is_still_whole(make):
     logs = platform.session.lake.logs("web").snapshot()
     logs.commit(remove=logs.hour_files([f"{DAY}T04"]), transactions={}, metadata={}, now=at("08:01"))
     assert platform.failing(at("08:01") + 10 * MINUTE) == {("completeness", f"{DAY}T04", "")}
+
+
+def test_of_a_stream_whose_tables_cannot_be_read_that_alone_is_said(make):
+    beat = [{"kind": "heartbeat"}]
+    streams = {"web": {"path": "in/a*.log", "expect": beat}, "app": {"path": "in/b*.log", "expect": beat}}
+    platform = make(streams, hosts=["h1", "h2"])
+    platform.land("a.log", minutes("05:00", 60), host="h1")
+    platform.land("b.log", minutes("05:00", 60), host="h2")
+    platform.land("b2.log", [at("2026-10-01 05:00")], host="h2")
+    platform.tick(at("06:00"))
+    platform.look(at("06:00"))
+    platform.land("a3.log", minutes("06:00", 90), host="h1")
+    platform.land("b3.log", minutes("06:00", 90), host="h2")
+    platform.tick(at("07:30"))
+    assert ("history", None, "") in platform.failing(at("07:31"))
+    for commit in (platform.root / "lake" / "logs" / "stream=app" / "_delta_log").iterdir():
+        commit.write_bytes(b"{broken")
+    found = platform.look(at("07:32"))
+    assert [(f.check, f.passed) for f in found if f.stream == "app"] == [("continuity", False)]
+    assert {(f.subject, f.passed) for f in found if f.stream == "web" and f.check == "silence"} == {("h1", True)}
