@@ -297,13 +297,14 @@ class LakePlatform:
         """
         with self._alerting_lock:
             at, also = self._alerting.begin(now)
+            watched = self._alerting.watched()
             found: list[Finding] = []
             judged: Collection[str] = ()
             problem: Exception | None = None
             with self._lock:
                 watch = self._watch(viewer)
                 try:
-                    found, judged = self._judged(watch, at, tick, also), watch.judged()
+                    found, judged = self._judged(watch, at, tick, also, watched), watch.judged()
                 except Exception as error:  # noqa: BLE001  (raised below, once those are told that can be)
                     problem = error
             scope = scope_of(self.settings, judged, health.judged)
@@ -320,14 +321,19 @@ class LakePlatform:
             self._watch(viewer).commit()
 
     def _judged(
-        self, watch: Watch, now: int, tick: LastTick, also: Mapping[str, Collection[str]] = MappingProxyType({})
+        self,
+        watch: Watch,
+        now: int,
+        tick: LastTick,
+        also: Mapping[str, Collection[str]] = MappingProxyType({}),
+        watched: Mapping[str, int] = MappingProxyType({}),
     ) -> list[Finding]:
         problems: dict[str, list[Problem]] = {}
         for met in tick.problems:
             problem = {name: value for name, value in met.items() if name != "stream"}
             problems.setdefault(str(met["stream"]), []).append(Problem(**problem))  # type: ignore[arg-type]  # its JSON
         state = TickState(problems, tick.failures, tick.ingested_until, self._lags.seen(tick, now))
-        return watch.findings(rules_of_all(self.settings), now, state, also=also)
+        return watch.findings(rules_of_all(self.settings), now, state, also=also, watched=watched)
 
     def _watch(self, viewer: str | None) -> Watch:
         lake = self._session.lake

@@ -31,9 +31,11 @@ from nw_platform.ingest.steps import reached
 from nw_platform.lake.store import Lake
 from nw_platform.record.hours import to_iso
 from nw_platform.settings import Settings
+from nw_platform.watchdog import deadlines, silence
 from nw_platform.watchdog.findings import Finding
+from nw_platform.watchdog.observations import START_UP_US
 
-__all__ = ["FAILING_AFTER", "Alerting", "Outcome", "channel_findings", "open_hours", "scope_of"]
+__all__ = ["FAILING_AFTER", "Alerting", "Outcome", "channel_findings", "open_hours", "scope_of", "watched_since"]
 
 FAILING_AFTER: Final = 3  # attempts in vain, then the other channels hear of it
 _ATTEMPTS: Final = 20  # against other processes that commit at the same time
@@ -103,6 +105,10 @@ class Alerting:
         self._begun = self._table.read()
         state = self._begun.state
         return machine.evaluation_time(now, state.newest or None), open_hours(state.open.values())
+
+    def watched(self) -> dict[str, int]:
+        """Since when streams were watched at the latest, as what `begin` read proves; for a look that forgot it."""
+        return {} if self._begun is None else watched_since(self._begun.state.open.values())
 
     def evaluate(self, findings: Iterable[Finding], scope: Scope, now: int, clock: Callable[[], int]) -> Outcome:
         """Make the transitions, write them, send what is due. A channel that fails is an outcome, not an error.
@@ -273,6 +279,24 @@ def open_hours(alerts: Iterable[OpenAlert]) -> dict[str, set[str]]:
     for alert in alerts:
         if alert.last.stream and alert.last.partition:
             found.setdefault(alert.last.stream, set()).add(alert.last.partition)
+    return found
+
+
+def watched_since(alerts: Iterable[OpenAlert]) -> dict[str, int]:
+    """Since when streams were watched at the latest, microseconds: stream -> an instant.
+
+    A file is missed if its deadline is later than that, and a host that was never seen, an hour after it. For a stream
+    of which nothing ever arrived, nothing else but the memory of a look knows since when it is watched.
+    """
+    found: dict[str, int] = {}
+    for alert in alerts:
+        event, since = alert.last, alert.last.since
+        if event.check == deadlines.CHECK:
+            proof = since
+        else:
+            proof = alert.opened - START_UP_US if event.check == silence.CHECK and since is None else None
+        if proof is not None:
+            found[event.stream] = min(proof, found.get(event.stream, proof))
     return found
 
 

@@ -64,7 +64,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
         watch = Watch(session.lake, folder=settings.work / "watch" / "check")
         moment, also, problem = _begin(alerting, now) if delivers else (now, {}, "")
         with out.progress(None, "check"):
-            seen = watch.findings(rules, moment, tick, also=also, as_of=at, from_scratch=True)
+            watched = alerting.watched()
+            seen = watch.findings(rules, moment, tick, also=also, watched=watched, as_of=at, from_scratch=True)
         found = [finding for finding in seen if finding.stream in names]
         failing = [finding for finding in found if not finding.passed]
         told = found if args.all else failing

@@ -41,6 +41,7 @@ _HOSTS_US: Final = 7 * 24 * HOUR_US  # a host that was silent for longer is gone
 _RECENT_US: Final = 2 * HOUR_US  # hours in which something arrives all the time
 _SET_BACK_US: Final = 3 * HOUR_US  # a clock that jumps further back was wrong before
 _NONE: Final[Mapping[str, Collection[str]]] = {}
+_NEVER: Final[Mapping[str, int]] = {}
 
 
 class Watch:
@@ -70,6 +71,7 @@ class Watch:
         tick: TickState | None = None,
         *,
         also: Mapping[str, Collection[str]] = _NONE,
+        watched: Mapping[str, int] = _NEVER,
         as_of: int | None = None,
         from_scratch: bool = False,
     ) -> list[Finding]:
@@ -81,13 +83,14 @@ class Watch:
             tick: what the last tick of ingestion met.
             also: hours, by stream, that are judged in this look whatever is remembered: those of open alerts. They are
                 event hours of `logs/`; hours of `raw/` may be among them.
+            watched: instants since when, by stream, it was watched at the latest, as open alerts prove.
             as_of: leave out what was ingested later; implies `from_scratch`.
             from_scratch: judge every hour there is, whatever is remembered.
 
         Raises:
             LakeError: the receipts cannot be read. A stream whose tables cannot be read is a finding.
         """
-        seen = self.observe(streams, now, tick, also=also, as_of=as_of, from_scratch=from_scratch)
+        seen = self.observe(streams, now, tick, also=also, watched=watched, as_of=as_of, from_scratch=from_scratch)
         found = evaluate(streams, seen, self._now)
         self._remember(found, self._now, save=not (from_scratch or as_of is not None))
         return found
@@ -103,6 +106,7 @@ class Watch:
         tick: TickState | None = None,
         *,
         also: Mapping[str, Collection[str]] = _NONE,
+        watched: Mapping[str, int] = _NEVER,
         as_of: int | None = None,
         from_scratch: bool = False,
     ) -> dict[str, StreamObservations]:
@@ -115,6 +119,7 @@ class Watch:
         for rules in streams:
             logs = self._logs.setdefault(rules.stream, FollowedLogs(self._lake.logs(rules.stream)))
             known = self._recall(rules, look)
+            known.first_look = min(known.first_look, watched.get(rules.stream, known.first_look))
             look.streams[rules.stream] = StreamLook(rules, known, logs, set(also.get(rules.stream, ())))
         self._stand_still(look)
         try:
@@ -127,8 +132,8 @@ class Watch:
             for one in self._logs.values():
                 one.release()
         for stream, reason in look.failed.items():
-            known = self._memories.pop(stream, None)
-            hosts = {} if known is None else _hosts(known, look.now)
+            before = self._memories.pop(stream, None)
+            hosts = {} if before is None else _hosts(before, look.now)
             seen[stream] = StreamObservations(stream, live_since=look.now, failure=reason, is_read=False, hosts=hosts)
         return seen
 

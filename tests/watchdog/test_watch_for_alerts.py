@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from nw_platform.alerts.evaluation import Alerting, scope_of
+from nw_platform.watchdog.declared import rules_of_all
 from nw_platform.watchdog.observe import TickState, Watch
 from tests.watchdog.simulated import DAY, MINUTE, at, minutes
 
@@ -76,3 +78,26 @@ def test_of_a_stream_whose_tables_cannot_be_read_that_alone_is_said(make):
     found = platform.look(at("07:32"))
     assert [(f.check, f.passed) for f in found if f.stream == "app"] == [("continuity", False)]
     assert {(f.subject, f.passed) for f in found if f.stream == "web" and f.check == "silence"} == {("h1", True)}
+
+
+def test_what_is_missed_stays_missed_for_a_look_that_has_forgotten_since_when_it_watches(make):
+    expect = [{"kind": "file", "name": "dialer-{date}.csv", "by": "06:00", "grace": "30m"}, {"kind": "heartbeat"}]
+    platform = make({"web": {"path": "in/*.log", "expect": expect}}, hosts=["h1"])
+    alerting = Alerting.of(platform.settings, platform.session.lake)
+
+    def transitions(folder, now):
+        moment, also = alerting.begin(now)
+        watch = Watch(platform.session.lake, folder=platform.root / folder)
+        rules, watched = rules_of_all(platform.settings), alerting.watched()
+        found = watch.findings(rules, moment, TickState(), also=also, watched=watched)
+        outcome = alerting.evaluate(found, scope_of(platform.settings, watch.judged()), moment, lambda: now)
+        watch.commit()
+        return [(event.transition, event.check) for event in outcome.events]
+
+    assert transitions("memory", at("05:00")) == []
+    assert transitions("memory", at("06:30")) == [("opened", "expected_files"), ("opened", "silence")]
+    assert transitions("none", at("06:31")) == []
+    assert transitions("none yet", at("07:30")) == [("reminded", "expected_files"), ("reminded", "silence")]
+    platform.land("a.log", [at("07:31")], host="h1")
+    platform.tick(at("07:32"))
+    assert ("resolved", "silence") in transitions("another", at("07:33"))
