@@ -79,7 +79,7 @@ def step(
         if alert is None:
             if not finding.passed and not _is_quiet(finding, windows):
                 events.append(_opened(finding, now))
-        elif _is_ahead(alert, now):
+        elif _is_ahead(alert, now) or not finding.is_known:
             continue
         elif finding.passed:
             events.append(_resolved(alert, now, message=finding.message))

@@ -34,6 +34,7 @@ class Finding:
     repair: str = ""
     since: int | None = None  # microseconds since the epoch; when what is wrong began
     numbers: Mapping[str, Any] = field(default_factory=dict)
+    is_known: bool = True  # False: it cannot be judged now. That is no failure, and it ends none
 
     @property
     def key(self) -> str:

@@ -138,4 +138,5 @@ def _finding(rules: StreamRules, rule: LagRule, waiting: _Waiting | None, messag
         repair=_repair(rules) if failed else "",
         since=waiting.since if waiting is not None and failed else None,
         numbers={name: number for name, number in numbers.items() if number is not None},
+        is_known=waiting is not None,
     )

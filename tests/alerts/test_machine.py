@@ -153,6 +153,15 @@ def test_what_a_paused_stream_holds_is_judged_like_any_other():
     assert end.note == "withdrawn: no longer expected"
 
 
+def test_what_cannot_be_judged_opens_nothing_and_ends_nothing():
+    unknown = replace(ARRIVED, is_known=False)
+    assert machine.step({}, [unknown], SCOPE, NOW, POLICY) == []
+    alerts = machine.fold({}, [opened()])
+    assert machine.step(alerts, [unknown], SCOPE, NOW + MINUTE, POLICY) == []
+    (end,) = machine.step(alerts, [ARRIVED], SCOPE, NOW + 2 * MINUTE, POLICY)
+    assert end.transition == "resolved"
+
+
 def test_of_the_platform_what_was_looked_at_counts():
     failed = Finding("runs", PLATFORM, "", None, "build", passed=False, severity="error", message="build failed")
     alerts = machine.fold({}, [opened(failed)])

@@ -84,6 +84,11 @@ def test_files_have_no_lanes():
 
 def test_what_is_not_known_is_said():
     assert "not known: it could not be read, see the check `continuity`" in say(lag(1.0), failure="gone").message
+    assert [say(seen, failure=why).is_known for seen, why in ((lag(1.0), "gone"), (None, ""), (lag(0.0), ""))] == [
+        False,
+        False,
+        True,
+    ]
     assert say(lag(None, 1)).message == "raw/web: 1 record waits to be ingested, since when is not known"
     assert "numbers" not in say(lag(None, 1)).message
     assert say(lag(None, 1)).numbers == {"lag_records": 1, "max_age_s": 300}
