@@ -214,7 +214,7 @@ class Alerting:
             rows = [
                 (filed, settled(filed, self._untold, self._claimant.name))
                 for filed in reading.state.pending.values()
-                if filed.place in places or filed.claimed_by == self._claimant.name
+                if filed.place in places or filed.claimed_by == self._claimant.name or _speak_of(self._untold, filed)
             ]
             changed = [after for before, after in rows if after != before]
             try:
@@ -313,6 +313,11 @@ def _not_outdated(events: Iterable[Event], closed: Mapping[str, int], now: int) 
         elif last > now + machine.SET_BACK_US:
             kept.append(replace(event, time=last + 1, opened=last + 1))
     return kept
+
+
+def _speak_of(outcomes: Mapping[tuple[str, str], Delivery], filed: Filed) -> bool:
+    """Whether one of these messages is about this row: others may have claimed some of a digest."""
+    return any((delivery.channel, delivery.message_id) in outcomes for delivery in filed.event.deliveries)
 
 
 def _printable(finding: Finding) -> Finding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import threading
+from dataclasses import replace
 
 import pytest
 from alerts.alert_bench import HOUR, MINUTE, NOW, SCOPE, Bench, finding
@@ -12,6 +13,7 @@ from nw_platform.alerts.alert import CHANNEL, PLATFORM, Scope
 from nw_platform.alerts.dead_man import ping
 from nw_platform.alerts.evaluation import Alerting, channel_findings, open_hours, scope_of
 from nw_platform.alerts.state import AlertState, ChannelRecord
+from nw_platform.alerts.table import AlertTable
 from nw_platform.errors import CommitConflictError, DeliveryError, LakeError
 from nw_platform.lake.store import Lake
 from nw_platform.settings import parse
@@ -135,6 +137,22 @@ def test_others_that_commit_in_between_are_read_and_nothing_is_said_twice(tmp_pa
     monkeypatch.setattr(table, "append", overtaken)
     assert bench.evaluate(finding("a")).told() == "no change; 1 open"
     assert bench.told() == ["mail opened"]
+
+
+def test_a_digest_of_which_another_claimed_a_part_is_sent_once(tmp_path):
+    bench = Bench(tmp_path)
+    found = [finding(name) for name in "abcdefgh"]
+    bench.channels["mail"].is_down = True
+    bench.evaluate(*found)
+    table = AlertTable(bench.lake("other"))
+    reading = table.read()
+    first = next(iter(reading.state.pending.values()))
+    table.append(reading, (), [replace(first, claimed_by="other", claimed_until=NOW + 3 * MINUTE)], NOW)
+    bench.channels["mail"].is_down = False
+    for _ in range(6):
+        bench.evaluate(*found, after=MINUTE)
+    (digest,) = bench.sent()
+    assert digest["keys"] == [one.key for one in found]
 
 
 def test_a_table_that_others_change_all_the_time_is_an_error_of_one_line(tmp_path, monkeypatch):
