@@ -147,8 +147,10 @@ class Access:
             self._login()
             return
         try:
-            answer = self._call(self._hvac().auth.token.renew_self)
-            self._accept(answer["auth"], self._token.text)
+            auth = self._call(lambda: self._hvac().auth.token.renew_self()["auth"])
+            if not isinstance(auth, Mapping):
+                raise Refusal("the token cannot be renewed")  # noqa: TRY301  (as when Vault says so)
+            self._accept(auth, self._token.text)
         except Refusal:
             self._login()
         else:

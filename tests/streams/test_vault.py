@@ -417,3 +417,20 @@ def test_the_token_is_renewed_also_while_nobody_reads(vault_server, path):
     while "last_renewal_time" not in vault_server.about(accessor):  # fails if the token is gone
         assert time.monotonic() < deadline
         time.sleep(0.2)
+
+
+@pytest.mark.parametrize("answer", [(404, {"errors": []}), (200, {"auth": None}), (200, {}), (200, [])])
+def test_an_answer_to_a_renewal_that_means_nothing_stops_no_renewal(answer, clock):
+    def said(_, path, __):
+        if path.endswith("/renew-self"):
+            return answer
+        if path.endswith("/lookup-self"):
+            return 200, {"data": {"ttl": 60, "renewable": True}}
+        return 200, {"data": {"key": "value"}}
+
+    with Answering(said) as server:
+        vault = Vault(VaultOptions(server.address, secret="t"), clock)
+        assert vault.read("other/secret", "key") == "value"
+        clock.now += 50
+        assert vault.renew() == pytest.approx(40, abs=30)  # asked again soon, whatever that was
+        assert vault.read("other/secret", "key") == "value"
