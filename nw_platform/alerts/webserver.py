@@ -170,7 +170,12 @@ def _alerting(states: list[Mapping[str, Any]], now: int, answering_since: int, s
     ]
     last = max(ended, default=None)
     passed = now - max(last or 0, answering_since) <= silent_us
-    told = "it never did" if last is None else f"the last time was {to_iso(last)}"
+    never = (
+        "none of its last ticks came to its end"
+        if any(state["ticks"] for state in states)
+        else f"the sensor {_SENSOR} never ticked"
+    )
+    told = never if last is None else f"the last time was {to_iso(last)}"
     message = "alerts are evaluated" if passed else f"alerts are not evaluated: {told}"
     repair = f"see the ticks of the sensor {_SENSOR} in the Dagster UI"
     return platform_finding(ALERTING, "", passed=passed, message=message, repair=repair, since=last)

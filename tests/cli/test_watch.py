@@ -89,8 +89,8 @@ class TestJudge:
     def test_alerts_that_are_not_evaluated(self):
         assert wrong(dagster(tick=299)) == {}
         assert "the last time was 2027-01-15T07:54:59Z" in wrong(dagster(tick=301))["alerting|platform||"]
-        assert "it never did" in wrong(dagster(tick=None))["alerting|platform||"]
-        assert "it never did" in wrong(dagster(result="FAILURE"))["alerting|platform||"]
+        assert "the sensor alerts never ticked" in wrong(dagster(tick=None))["alerting|platform||"]
+        assert "none of its last ticks came to its end" in wrong(dagster(result="FAILURE"))["alerting|platform||"]
         assert wrong(dagster(tick=None), since=NOW - 200 * S) == {}
         assert "stopped by hand" in wrong(dagster(sensor="STOPPED"))["alerting|platform||"]
 
