@@ -175,6 +175,8 @@ def _refusals(
 ) -> dict[str, str]:
     """Hour -> why no report is made of it."""
     refused: dict[str, str] = {}
+    # Of an hour that has no logs any more every stream may have lost its own.
+    has_lost = not state.tokens.keys() >= set(hours)
     for name, declared in settings.streams.items():
         if declared.retention_logs_us is not None:
             expired = hour_of(now - declared.retention_logs_us - HOUR_US)
@@ -182,7 +184,7 @@ def _refusals(
             if old:
                 for hour in map(old.__getitem__, report_files(root).there(old)):
                     refused[hour] = f"older than the retention of {name}'s logs: its reports stay as they are"
-        concerned = not state.files.get(name, {}).keys().isdisjoint(hours)
+        concerned = has_lost or not state.files.get(name, {}).keys().isdisjoint(hours)
         broken = set(incomplete(name)) if incomplete is not None and concerned else set()
         for hour in broken & set(hours):
             repair = f"nw ingest --once; if it stays: nw rebuild {name} {hour} {next_hour(hour)}"

@@ -90,3 +90,16 @@ def test_from_a_backfill(site, platform, instance):
     assert refused(instance) == BROKEN
     assert BROKEN not in built_hours(site)
     assert WHOLE in built_hours(site)
+
+
+def test_an_hour_whose_logs_are_gone_altogether_keeps_its_report(site, capsys):
+    settings = parse(CONFIGURATION, base=str(site), origin=str(site / "neverwinter.yaml"))
+    with Session(settings) as session:
+        assert main(["-c", settings.path, "build"]) == 1
+        logs = session.lake.logs("web").snapshot()
+        logs.commit(remove=logs.hour_files([WHOLE]), transactions={}, metadata={}, now=hour_start(f"{DAY}T10"))
+        before = {path: path.read_bytes() for path in (site / "lake" / "reports").rglob("*.parquet")}
+    capsys.readouterr()
+    assert main(["-c", settings.path, "build"]) == 1
+    assert f"{WHOLE} refused: " in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in (site / "lake" / "reports").rglob("*.parquet")} == before
