@@ -219,7 +219,8 @@ class Crash(BaseException):
 @pytest.fixture
 def crash_at(monkeypatch):
     def at(step: str | None) -> None:
-        steps._seen.clear()
+        steps._seen.clear()  # as a new process begins
+        steps._there.clear()
         monkeypatch.setenv("NW_CRASH_AT", step or "")
 
     def kill(*_):
