@@ -60,7 +60,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     now = clock() if at is None else at
     delivers = at is None if args.deliver is None else args.deliver
     with Session(settings) as session, closing(Alerting.of(settings, session.lake)) as alerting:
-        tick = TickState() if at is not None else _look_at_sources(session, names, now)
+        tick = TickState(is_listed_only=True) if at is not None else _look_at_sources(session, names, now)
         watch = Watch(session.lake, folder=settings.work / "watch" / "check")
         moment, also, problem = _begin(alerting, now) if delivers else (now, {}, "")
         with out.progress(None, "check"):
@@ -138,7 +138,7 @@ def _look_at_sources(session: Session, names: set[str], now: int) -> TickState:
         name: _lag(functools.reduce(Lag.and_also, (lane.lag for lane in lanes)), now)
         for name, lanes in looked.lanes.items()
     }
-    return TickState(problems=looked.problems, failures=looked.failures, lags=lags)
+    return TickState(looked.problems, looked.failures, lags=lags, is_listed_only=True)
 
 
 def _lag(lag: Lag, now: int) -> LagSeen:

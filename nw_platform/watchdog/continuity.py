@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from nw_platform.record.hours import next_hour, to_iso
 from nw_platform.watchdog.expectations import StreamRules
@@ -68,8 +69,11 @@ def _source(rules: StreamRules, seen: StreamObservations) -> Finding:
     stream = rules.stream
     problems = list(seen.problems)
     if not problems and not seen.failure:
-        message = f"raw/{stream}: the source could be read"
-        return _finding(rules, None, "source", passed=True, message=message, numbers={"problems": 0})
+        # What can be listed may still not be readable, unless all of it was read.
+        is_known = not seen.is_listed_only or (seen.lag is not None and seen.lag.seconds == 0)
+        message = f"raw/{stream}: the source could be {'read' if is_known else 'listed'}"
+        found = _finding(rules, None, "source", passed=True, message=message, numbers={"problems": 0})
+        return found if is_known else replace(found, is_known=False)
     told = [_problem(p.kind, p.source, p.position, p.reason) for p in problems[:_SHOWN]]
     if seen.failure:
         told.insert(0, seen.failure)

@@ -32,6 +32,14 @@ class TickState:
     failures: Mapping[str, str] = field(default_factory=dict)  # stream -> why it could not be read
     ingested_until: int | None = None  # when the last tick that went through began; None: not known
     lags: Mapping[str, LagSeen] = field(default_factory=dict)  # stream -> how far it is behind, if that is known
+    is_listed_only: bool = False  # nothing was read: that a source can be listed does not prove that it can be read
+
+    def up_to(self, stream: str) -> int | None:
+        """Until when a stream's source was looked at, as far as is known: what only waits in a listing was not."""
+        lag = self.lags.get(stream)
+        if self.is_listed_only and lag is not None and lag.seconds:
+            return lag.at - int(lag.seconds * 1_000_000)
+        return self.ingested_until
 
 
 @dataclass(slots=True)

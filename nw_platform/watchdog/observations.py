@@ -189,6 +189,7 @@ class StreamObservations:
     lag: LagSeen | None = None  # None: not known
     broken: Mapping[str, str] = field(default_factory=dict)  # condition that cannot be evaluated -> why
     ingested_until: int | None = None  # ingestion has looked at the source up to then; None: not known
+    is_listed_only: bool = False  # the source was listed and not read
 
 
 def lines_between(hours: Mapping[str, HourStats], start: int, end: int, *, condition: str | None = None) -> int:

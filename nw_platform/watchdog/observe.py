@@ -267,7 +267,8 @@ class Watch:
             failure=tick.failures.get(name, ""),
             lag=tick.lags.get(name),
             broken=known.broken,
-            ingested_until=tick.ingested_until,
+            ingested_until=tick.up_to(name),
+            is_listed_only=tick.is_listed_only,
         )
 
     def _recall(self, rules: StreamRules, look: Look) -> StreamMemory:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import os
 import threading
 from contextlib import closing
 from dataclasses import replace
@@ -13,11 +14,13 @@ import pytest
 from nw_platform.alerts.evaluation import Alerting, scope_of
 from nw_platform.cli.check import parse_instant
 from nw_platform.cli.main import main
+from nw_platform.cli.output import clock
 from nw_platform.ingest.session import Session
 from nw_platform.ingest.tick import run_tick
 from nw_platform.lake.store import Lake
-from nw_platform.record.hours import hour_start
+from nw_platform.record.hours import hour_start, to_iso
 from nw_platform.settings import load
+from nw_platform.watchdog.findings import Finding
 from nw_platform.watchdog.observe import Watch
 
 CONFIGURATION = """
@@ -261,3 +264,51 @@ def test_each_says_how_it_is_used(nw, words):
     code, out, _ = nw(*words, "--help")
     assert code == 0
     assert "example:\n  nw alerts" in out
+
+
+def test_a_look_at_listings_ends_no_alert_of_a_source_that_could_not_be_read(nw, home, receiver):
+    """The sensor knows that reading failed; a listing does not."""
+    settings = load()
+    now = clock()
+    unread = home / "landing" / "new.log"
+    unread.write_text("one\n")
+    os.utime(unread, (now / 1e6 - 600, now / 1e6 - 600))
+    broken = Finding(
+        check="continuity", asset="raw/web", stream="web", partition=None, subject="source", passed=False,
+        severity="error", message="raw/web: it cannot be parsed", repair="", since=None,
+    )  # fmt: skip
+    with closing(Alerting.of(settings, Lake(settings.lake, work=home / "daemon"))) as daemon:
+        daemon.evaluate([broken], scope_of(settings, ()), now, lambda: now)
+    nw("check", "--stream", "web")
+    assert ("resolved", "source") not in told(receiver)
+    with Session(settings) as session:
+        assert not run_tick(session, clock, until_caught_up=True).failures
+    nw("check", "--stream", "web")
+    assert told(receiver).count(("resolved", "source")) == 1  # all of it was read
+
+
+def test_a_host_whose_records_wait_to_be_ingested_is_not_said_to_be_silent(nw, home):
+    text = (home / "neverwinter.yaml").read_text()
+    rule = "format: json, expect: [{kind: heartbeat, every: 1m}]}"
+    (home / "neverwinter.yaml").write_text(text.replace("format: lines}", rule))
+    now = clock()
+    then = now - 30 * 60_000_000
+    (home / "landing" / "a.log").write_text(
+        json.dumps({"time": to_iso(then), "host": "pbx1", "message": "hello"}) + "\n"
+    )
+    with Session(load()) as session:
+        assert not run_tick(session, lambda: then, until_caught_up=True).failures
+    waiting = home / "landing" / "b.log"
+    waiting.write_text(json.dumps({"time": to_iso(then + 1), "host": "pbx2", "message": "hello"}) + "\n")
+    os.utime(waiting, (then / 1e6 + 60, then / 1e6 + 60))
+
+    def silent() -> list[str]:
+        found = json.loads(nw("check", "--stream", "web", "--all", "--no-deliver", "--json")[1])
+        hosts = [one for one in found if one["check"] == "silence"]
+        assert hosts
+        return [one["subject"] for one in hosts if one["state"] != "ok"]
+
+    assert silent() == []
+    with Session(load()) as session:
+        assert not run_tick(session, clock, until_caught_up=True).failures
+    assert silent() == ["pbx1", "pbx2"]
