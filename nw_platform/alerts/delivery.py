@@ -27,7 +27,7 @@ __all__ = ["GIVE_UP_US", "SENDING_US", "Outbound", "backoff", "is_due", "outboun
 GIVE_UP_US: Final = 24 * 3_600_000_000  # after the transition
 SENDING_US: Final = 20_000_000  # by then no further message is begun: a sensor's look has its end
 _MINUTE_US: Final = 60_000_000
-_LONGEST: Final = 30  # minutes between two attempts
+_LONGEST: Final = 5  # minutes between two attempts: so late may be what waits for a channel that is there again
 _IN_A_ROW: Final = 2  # failures, then a channel is left alone
 _MOST_CHANNELS: Final = 8  # at a time
 
@@ -79,7 +79,7 @@ def is_due(messages: Sequence[Outbound], now: int) -> bool:
 
 
 def backoff(attempts: int) -> int:
-    """How long to wait after so many attempts: 1, 2, 4 ... 30 minutes, in microseconds."""
+    """How long to wait after so many attempts: 1, 2, 4, 5, 5 ... minutes, in microseconds."""
     return min(1 << min(attempts - 1, 10), _LONGEST) * _MINUTE_US
 
 
