@@ -26,7 +26,8 @@ OWN_SENSOR: Final = "alerts"  # whose ticks say since when the platform has been
 REMEMBERED_US: Final = KEEP_SUCCESS_US - 3_600_000_000
 SENSOR_SILENT_US: Final = 300_000_000  # and more for sensors that tick more rarely: three times their interval
 
-_MOST_RUNS: Final = 100  # failed runs of one job that are looked at, newest first
+_MOST_RUNS: Final = 3_000  # failed runs of one job, newest first: one lane may fail every minute of the two days
+_MOST_KINDS: Final = 100  # of them that differ in partition, lane or assets: each is asked about
 _MOST_SUCCESSES: Final = 50
 _MOST_REASONS: Final = 20  # failed runs whose events are read for the reason
 _OWN_TICKS: Final = 40
@@ -63,7 +64,8 @@ def _runs(instance: dg.DagsterInstance, now: int, repository: dg.RepositoryDefin
         filters = dg.RunsFilter(job_name=job, statuses=[dg.DagsterRunStatus.FAILURE], updated_after=after)
         newest: dict[_Identity, dg.RunRecord] = {}
         for record in instance.get_run_records(filters, limit=_MOST_RUNS):
-            newest.setdefault(_identity(record.dagster_run), record)
+            if len(newest) < _MOST_KINDS:
+                newest.setdefault(_identity(record.dagster_run), record)
         repaired = [what for what, record in newest.items() if _succeeded(instance, job, what, record)]
         failing += [(_subject(job, what), record) for what, record in newest.items() if what not in repaired]
         for subject in [_subject(job, what) for what in repaired] if newest else [job]:

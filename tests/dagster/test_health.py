@@ -188,7 +188,12 @@ class TestRuns:
         assert set(told) == {f"reports p{number:03}" for number in range(30, 130)}
         assert sum(name == "get_records_for_run" for name, _ in asked) == 20
         assert len(asked) < 250
-        assert max(limit for _, limit in asked) == 100
+        assert max(limit for _, limit in asked) == 3000
+
+    def test_a_lane_that_fails_each_minute_hides_no_failure_of_another(self, instance):
+        for lane in ("0.0", *["0.1"] * 110):
+            instance.report_run_failed(create_run_for_test(instance, "ingest_lane", tags={"neverwinter/lane": lane}))
+        assert set(failing(instance, "run")) == {"ingest_lane lane 0.0", "ingest_lane lane 0.1"}
 
     @staticmethod
     def _succeed(instance, tags):
