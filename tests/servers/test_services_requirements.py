@@ -88,6 +88,7 @@ def test_what_maven_says_is_one_line_and_nothing_is_left(bare, tmp_path):
 @pytest.mark.usefixtures("bare")
 def test_tests_that_need_a_service_are_skipped_or_fail_where_it_is_required(monkeypatch, required, outcome):
     monkeypatch.setenv("NW_REQUIRE_SERVICES", required)
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
     tests = [str(Path(__file__).with_name("test_services_fixtures.py")), "-rs", "-p", "no:cacheprovider"]
     told = subprocess.run(
         [sys.executable, "-m", "pytest", *tests], cwd=ROOT, capture_output=True, text=True, check=False
