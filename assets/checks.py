@@ -11,8 +11,10 @@ from typing import Any, Final
 
 import dagster as dg
 
+from assets.markdown import plain
 from assets.partitions import bounds
 from assets.reporting import Log, Partitions, Told
+from nw_platform.alerts.text import one_line
 from nw_platform.record.hours import hour_of, hour_start
 from nw_platform.streams.declaration import StreamDecl
 from nw_platform.watchdog.declared import CHECKS, CheckInfo, checks_of, rules_of
@@ -103,7 +105,7 @@ def evaluation(finding: Finding) -> dg.AssetCheckEvaluation:
         passed=finding.passed,
         severity=_severity(finding),
         partition=finding.partition,
-        description=finding.message,
+        description=plain(finding.message),
         metadata=_metadata(finding),
     )
 
@@ -115,7 +117,7 @@ def result(finding: Finding) -> dg.AssetCheckResult:
         check_name=finding.check,
         passed=finding.passed,
         severity=_severity(finding),
-        description=finding.message,
+        description=plain(finding.message),
         metadata=_metadata(finding),
     )
 
@@ -188,10 +190,15 @@ def _severity(finding: Finding) -> dg.AssetCheckSeverity:
 
 
 def _metadata(finding: Finding) -> dict[str, Any]:
+    """Names and values of metadata are no Markdown to the UI; what comes from data may hold anything else, though."""
     numbers = {
-        name: value if isinstance(value, (int, float, str)) else str(value)
+        one_line(name): value if isinstance(value, (int, float)) else one_line(str(value))
         for name, value in finding.numbers.items()
         if value is not None
     }
     since = {} if finding.since is None else {"since": dg.MetadataValue.timestamp(finding.since / 1_000_000)}
-    return {**numbers, **since, **({"repair": finding.repair} if finding.repair and not finding.passed else {})}
+    return {
+        **numbers,
+        **since,
+        **({"repair": one_line(finding.repair)} if finding.repair and not finding.passed else {}),
+    }

@@ -5,6 +5,7 @@ from typing import Final
 import dagster as dg
 
 from assets.columns import raw_columns
+from assets.markdown import plain
 from assets.partitions import chosen_hours, is_open
 from assets.reporting import materialization_metadata
 from nw_platform.streams.declaration import StreamDecl
@@ -21,7 +22,7 @@ def build_raw(stream: StreamDecl, hours: dg.HourlyPartitionsDefinition) -> dg.As
         key=["raw", stream.name],
         group_name="raw",
         description=(
-            f"The records of stream `{stream.name}` ({_origin(stream)}), byte for byte, by arrival hour. "
+            f"The records of stream `{stream.name}` ({plain(_origin(stream))}), byte for byte, by arrival hour. "
             "A tick fills it every minute. To materialize an hour is to replay it: its spans are read from the source "
             "again and compared by digest; only what differs is replaced."
         ),

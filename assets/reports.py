@@ -7,6 +7,7 @@ from typing import Final
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
+from assets.markdown import plain
 from assets.partitions import chosen_days
 from assets.raw import OWNERS, allow_long
 from assets.reporting import materialization_metadata
@@ -118,5 +119,5 @@ def _results(outcome: BuildOutcome, checks: Sequence[Check]) -> Iterator[dg.Asse
         if check.unique_id in outcome.tests:
             passed, message = outcome.tests[check.unique_id]
             yield dg.AssetCheckResult(
-                passed=passed, asset_key=check.key, check_name=check.name, description=message or None
+                passed=passed, asset_key=check.key, check_name=check.name, description=plain(message) or None
             )
