@@ -28,14 +28,17 @@ __all__ = [
     "link_of",
     "long_text",
     "one_line",
+    "repair_of",
     "short_key",
     "short_text",
+    "since_of",
     "summary",
 ]
 
 _INVISIBLE: Final = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
 _DROPPED: Final = frozenset({"Cf"})  # direction marks, zero-width characters: they hide or turn what stands around them
 _SUBJECT: Final = {"silence": "host", "expected_files": "file"}  # what the subject of a check is
+_SINCE: Final = {"silence": "Last seen"}  # what its time is: the last sign of life; of others, when it went wrong
 _GROUPS_SHOWN: Final = 12
 _NAMES_SHOWN: Final = 5
 _NAME_LIMIT: Final = 60
@@ -89,13 +92,23 @@ def facts(event: Event) -> list[tuple[str, str]]:
         (_SUBJECT.get(event.check, "subject").capitalize(), event.subject),
         ("Group", event.group),
         ("Severity", event.severity),
-        ("Last good", to_iso(event.since) if event.since is not None else ""),
+        (_SINCE.get(event.check, "Since"), since_of(event) or ""),
         ("Opened", to_iso(event.opened)),
         (event.transition.capitalize(), "" if event.transition == "opened" else to_iso(event.time)),
         ("Note", event.note),
-        ("Repair", event.repair),
+        ("Repair", repair_of(event)),
     ]
     return [(label, one_line(value, _VALUE_LIMIT)) for label, value in known if value]
+
+
+def repair_of(event: Event) -> str:
+    """What is to be done about an alert: nothing about one that is over."""
+    return "" if event.transition == "resolved" else event.repair
+
+
+def since_of(event: Event) -> str | None:
+    """Since when it is wrong (of `silence`: the last sign of life) in ISO 8601; None: not known, or it is over."""
+    return None if event.since is None or event.transition == "resolved" else to_iso(event.since)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +148,7 @@ def groups(events: Iterable[Event]) -> list[Group]:
                 one_line(group, _NAME_LIMIT),
                 len(members),
                 tuple(names),
-                one_line(members[0].repair, _VALUE_LIMIT),
+                one_line(repair_of(members[0]), _VALUE_LIMIT),
             )
         )
     return sorted(made, key=lambda group: -group.count)
@@ -178,7 +191,7 @@ def short_text(message: Message, limit: int, link: str | None = None) -> str:
     first = message.events[0]
     tail = f" id {message.id}"
     said = "; ".join(summary(message)) if message.is_digest else one_line(first.message)
-    repair = "" if message.is_digest else one_line(first.repair)
+    repair = "" if message.is_digest else one_line(repair_of(first))
     text = f"{headline(message)}: {said}"
     if repair and repair not in text:
         text += f" Repair: {repair}"

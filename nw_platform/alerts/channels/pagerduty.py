@@ -5,6 +5,7 @@ https://developer.pagerduty.com/docs/events-api-v2/trigger-events/
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from collections import OrderedDict
@@ -20,7 +21,7 @@ from nw_platform.alerts.message import Message
 from nw_platform.record.hours import to_iso
 from nw_platform.streams import channels as declared
 
-__all__ = ["PagerDuty", "document"]
+__all__ = ["PagerDuty", "document", "idempotency_key"]
 
 _ACTIONS: Final = {
     "opened": "trigger",
@@ -45,7 +46,7 @@ class PagerDuty(PostingOutlet[declared.Webhook]):
     def _deliver(self, message: Message) -> None:
         url = self._read(self._declaration.url)
         routing_key = self._read(self._declaration.routing_key or "")
-        headers = {**headers_of(self._declaration, self._read), "Idempotency-Key": message.id}
+        headers = headers_of(self._declaration, self._read)
         poster = self._posting(self._declaration.ca_file)
         taken = _taken(self._name, message)
         refused: list[RefusedError] = []
@@ -56,7 +57,8 @@ class PagerDuty(PostingOutlet[declared.Webhook]):
             if stopped.is_set() or time.monotonic() > deadline:
                 return
             try:
-                poster.post(url, {"routing_key": routing_key, **document(event, message, self._link)}, headers)
+                body = {"routing_key": routing_key, **document(event, message, self._link)}
+                poster.post(url, body, {**headers, "Idempotency-Key": idempotency_key(event, message)})
             except AnsweredError as error:
                 stopped.set()
                 refused.append(_refusal(error, routing_key, url))
@@ -97,9 +99,23 @@ def document(event: Event, message: Message, link: str | None = None) -> dict[st
             "component": event.stream or PLATFORM,
             "group": text.one_line(event.group, 200),
             "class": event.check,
-            "custom_details": {**alert_fields(event), "idempotency_key": message.id, "thread": message.thread},
+            "custom_details": {
+                **alert_fields(event),
+                "idempotency_key": idempotency_key(event, message),
+                "thread": message.thread,
+            },
         },
     }
+
+
+def idempotency_key(event: Event, message: Message) -> str:
+    """What names one event's request: the same whenever it is repeated, and another for each member of a digest.
+
+    A receiver takes one request of those with the same key, and drops the others.
+    """
+    if not message.is_digest:
+        return message.id
+    return hashlib.sha256(f"{message.id}|{event.key}".encode(errors="surrogatepass")).hexdigest()[:32]
 
 
 def _refusal(error: AnsweredError, *secrets: str) -> RefusedError:

@@ -133,7 +133,7 @@ def objects(message: Message, link: str | None = None) -> list[Any]:
     said["key"] = text.short_key(f"digest|{message.id}" if message.is_digest else first.key, _LIMITS["key"]).encode()
     said["id"] = text.one_line(message.id).encode()
     if not message.is_digest:
-        said["good"] = b"" if first.since is None else to_iso(first.since).encode()
+        said["since"] = (text.since_of(first) or "").encode()
         said["opened"] = to_iso(first.opened).encode()
     address = text.link_of(message, link).encode()
     said["link"] = address if len(address) <= _LINK else b""
@@ -148,7 +148,7 @@ def objects(message: Message, link: str | None = None) -> list[Any]:
         *texts("key", "check", "stream", "partition", "subject"),
         Integer32(_SEVERITIES[first.severity]),
         Integer32(_TRANSITIONS[first.transition]),
-        *texts("message", "repair", "good", "opened", "note", "link"),
+        *texts("message", "repair", "since", "opened", "note", "link"),
         Unsigned32(len(message.events)),
         *texts("id"),
     ]
@@ -157,9 +157,9 @@ def objects(message: Message, link: str | None = None) -> list[Any]:
 def _in_common(events: Sequence[Event]) -> dict[str, bytes]:
     """What all of the alerts say alike; what they do not is empty."""
     values = {
-        name: {getattr(event, name) for event in events}
-        for name in ("check", "stream", "partition", "subject", "repair", "note")
+        name: {getattr(event, name) for event in events} for name in ("check", "stream", "partition", "subject", "note")
     }
+    values["repair"] = {text.repair_of(event) for event in events}
     values["stream"] = {stream or PLATFORM for stream in values["stream"]}
     return {
         name: _fit(text.one_line(found.pop()), _LIMITS[name]) if len(found) == 1 else b""

@@ -53,10 +53,11 @@ def document(message: Message, link: str | None = None) -> dict[str, Any]:
     first = message.events[0]
     if not message.is_digest:
         return {**alert_fields(first), "link": text.link_of(message, link), "test": message.is_test, **_ids(message)}
+    members = [alert_fields(event) for event in message.events]
     same = {
         key: values.pop() if len(values) == 1 else ""
         for key in ("check", "stream", "partition", "subject", "repair")
-        for values in [{text.one_line(getattr(event, key)) for event in message.events}]
+        for values in [{member[key] for member in members}]
     }
     return {
         **alert_fields(first),
@@ -70,7 +71,7 @@ def document(message: Message, link: str | None = None) -> dict[str, Any]:
             {"check": group.check, "stream": group.stream, "group": group.group, "count": group.count}
             for group in text.groups(message.events)
         ],
-        "alerts": [alert_fields(event) for event in message.events[:_MEMBERS]],
+        "alerts": members[:_MEMBERS],
         **_ids(message),
     }
 
@@ -90,10 +91,10 @@ def alert_fields(event: Event) -> dict[str, Any]:
         "partition": event.partition,
         "subject": event.subject,
         "message": text.one_line(event.message, _TEXT),
-        "repair": text.one_line(event.repair, _TEXT),
+        "repair": text.one_line(text.repair_of(event), _TEXT),
         "note": text.one_line(event.note, _TEXT),
         "group": event.group,
         "time": to_iso(event.time),
         "opened": to_iso(event.opened),
-        "since": to_iso(event.since) if event.since is not None else None,
+        "since": text.since_of(event),
     }

@@ -42,7 +42,7 @@ def test_a_mail_arrives_encrypted_and_after_a_login(context, authority, opened, 
     plain = mail.get_body(("plain",)).get_content()
     assert "web-07 is down: silent for 37 min, expected every 1 min" in plain
     assert "Host: web-07" in plain
-    assert "Last good: 2025-11-22T07:49:40Z" in plain
+    assert "Last seen: 2025-11-22T07:49:40Z" in plain
     assert f"Repair: {event().repair}" in plain
     html = mail.get_body(("html",)).get_content()
     assert (

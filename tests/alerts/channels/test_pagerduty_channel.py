@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from nw_platform.alerts.channels.pagerduty import idempotency_key
 from nw_platform.errors import DeliveryError
 from tests.alerts.channels.receivers import event, message, storm
 
@@ -41,7 +42,7 @@ def test_an_event_has_the_alerts_key_and_its_action(pagerduty, channel, transiti
     assert sent["payload"]["severity"] == "error"
     assert sent["payload"]["source"] == "web-07"
     assert "web-07 is down: silent for 37 min" in sent["payload"]["summary"]
-    assert sent["payload"]["custom_details"]["repair"] == event().repair
+    assert sent["payload"]["custom_details"]["repair"] == ("" if action == "resolve" else event().repair)
     assert sent["payload"]["custom_details"]["idempotency_key"] == message().id
     assert request.headers["idempotency-key"] == message().id
     assert sent["links"][0]["href"].startswith("http://dagster:3000/assets/logs/app")
@@ -52,6 +53,17 @@ def test_each_alert_of_a_digest_can_be_resolved_later(pagerduty, channel):
     keys = {json.loads(request.body)["dedup_key"] for request in pagerduty.received}
     assert keys == {one.key for one in storm(60).events}
     assert len(pagerduty.received) == 60
+
+
+def test_no_two_members_of_a_digest_share_an_idempotency_key(pagerduty, channel):
+    """A receiver that honours the header takes one of those with the same."""
+    sent = message(*storm(60).events, id="a storm to be repeated")
+    channel.send(sent)
+    named = {json.loads(one.body)["dedup_key"]: one.headers["idempotency-key"] for one in pagerduty.received}
+    assert len(set(named.values())) == 60
+    for one in pagerduty.received:
+        assert json.loads(one.body)["payload"]["custom_details"]["idempotency_key"] == one.headers["idempotency-key"]
+    assert named == {one.key: idempotency_key(one, sent) for one in sent.events}, "a repeat has the same"
 
 
 def test_a_digest_goes_on_where_it_was_refused(pagerduty, channel):

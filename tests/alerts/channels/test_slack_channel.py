@@ -25,7 +25,7 @@ def test_a_message_is_blocks_with_a_link_to_the_partition(https, authority, open
     assert sent["blocks"][0]["text"]["text"] == "[opened, error] expected_files: calls, 2026-11-22T06, calls.csv"
     facts = [field["text"] for field in sent["blocks"][2]["fields"]]
     assert "Hour\n2026-11-22T06" in facts
-    assert "Last good\n2025-11-22T07:49:40Z" in facts
+    assert "Since\n2025-11-22T07:49:40Z" in facts
     assert sent["blocks"][3]["text"]["text"] == f"Repair: {late.repair}"
     assert sent["blocks"][4]["text"]["text"] == (
         f"<{LINK}/assets/raw/calls?view=partitions&amp;partition=2026-11-22T06|Open in Dagster>"

@@ -72,7 +72,7 @@ def test_traps_of_version_3_show_decoded(tmp_path, opened, auth, privacy, declar
         "nwTransition": "opened",
         "nwMessage": event().message,
         "nwRepair": event().repair,
-        "nwLastGood": "2025-11-22T07:49:40Z",
+        "nwSince": "2025-11-22T07:49:40Z",
         "nwLink": "http://dagster:3000/assets/logs/app?view=checks&checkDetail=silence",
         "nwCount": "1",
         "nwMessageId": message().id,
@@ -92,6 +92,8 @@ def test_traps_of_version_2c_show_decoded(tmp_path, opened, transition, name):
         shown = wait_until(lambda: receiver.text() if "nwMessageId" in receiver.text() else "")
     assert f"NEVERWINTER-MIB::{name}" in shown
     assert f"NEVERWINTER-MIB::nwTransition.0 = {transition}" in shown
+    for of_open in (event().repair, "2025-11-22T07:49:40Z"):
+        assert (of_open in shown) is (transition != "resolved")
 
 
 def test_a_digest_counts(tmp_path, opened):
