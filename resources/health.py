@@ -30,7 +30,12 @@ _MOST_RUNS: Final = 3_000  # failed runs of one job, newest first: one lane may 
 _MOST_KINDS: Final = 100  # of them that differ in partition, lane or assets: each is asked about
 _MOST_SUCCESSES: Final = 50
 _MOST_REASONS: Final = 20  # failed runs whose events are read for the reason
+_MOST_ENGINE_EVENTS: Final = 100  # of one run that failed before any of its steps
+_FROM_OUTSIDE: Final = "marked as failed from outside the execution context"  # Dagster's words, which give no reason
+_CONFIGURATION: Final = "ConfigError: "
 _OWN_TICKS: Final = 40
+_JUDGED_TICKS: Final = 5  # one that a killed process began stays begun, and says nothing
+_OWN_FAILURES: Final = 2  # of its ticks, one after the other
 _GAP_US: Final = 240_000_000  # between two ticks of the own sensor: longer means that the platform stood still
 _PARTITION, _LAST = "dagster/partition", "dagster/asset_partition_range_end"
 _FIRST: Final = "dagster/asset_partition_range_start"
@@ -75,7 +80,10 @@ def _runs(instance: dg.DagsterInstance, now: int, repository: dg.RepositoryDefin
         reason = _reason(instance, record.dagster_run.run_id) if place < _MOST_REASONS else ""
         at = int(_end(record) * 1e6)
         told = f"the run of {subject} failed at {to_iso(at)}" + (f": {reason}" if reason else "")
-        repair = f"see run {record.dagster_run.run_id} in the Dagster UI, and start it again there"
+        run = f"run {record.dagster_run.run_id} in the Dagster UI"  # which the alert's link is read from
+        repair = f"see {run}, and start it again there"
+        if _CONFIGURATION in reason:
+            repair = f"`nw config check`; then start {run} again"
         yield platform_finding("run", subject, passed=False, message=told, since=at, repair=repair)
 
 
@@ -142,7 +150,22 @@ def _reason(instance: dg.DagsterInstance, run_id: str) -> str:
             data = event.step_failure_data
             told = data.user_failure_data.description if data.user_failure_data else None
             return _one_line(told or _root(data.error))
-    return _one_line(events[-1].message) if events else ""
+    told = str(events[-1].message) if events else ""
+    if _FROM_OUTSIDE in told:
+        return _one_line(_before_any_step(instance, run_id) or told)
+    return _one_line(told)
+
+
+def _before_any_step(instance: dg.DagsterInstance, run_id: str) -> str:
+    """What kept a run from beginning (its code could not be loaded, say), as the process that should do it noted."""
+    found = instance.get_records_for_run(
+        run_id, of_type=dg.DagsterEventType.ENGINE_EVENT, limit=_MOST_ENGINE_EVENTS, ascending=False
+    )
+    for record in found.records:
+        event = record.event_log_entry.dagster_event
+        if event and event.engine_event_data.error is not None:
+            return _root(event.engine_event_data.error)
+    return ""
 
 
 def _root(error: Any) -> str:  # noqa: ANN401  (SerializableErrorInfo)
@@ -173,7 +196,8 @@ def _ticks(
     for name in sorted(silent.keys() | schedules):
         told = states.get(name, ())
         ticks = sorted(
-            (tick for state in told for tick in _newest_ticks(instance, state, 3)), key=lambda tick: -tick.timestamp
+            (tick for state in told for tick in _newest_ticks(instance, state, _JUDGED_TICKS)),
+            key=lambda tick: -tick.timestamp,
         )
         kind = "sensor" if name in silent else "schedule"
         if told and all(state.status is InstigatorStatus.STOPPED for state in told):
@@ -195,10 +219,12 @@ def _judged(
         message = f"the {kind} {name} does not tick: {last}"
         repair = "see the daemon's log; start `nw up` again"
         return platform_finding("tick", name, passed=False, message=message, since=newest, repair=repair)
-    finished = next((tick for tick in ticks if tick.status is not TickStatus.STARTED), None)
-    if finished is not None and finished.status is TickStatus.FAILURE:
-        reason = _one_line(_root(finished.error))
-        at = int(finished.timestamp * 1e6)
+    finished = [tick for tick in ticks if tick.status is not TickStatus.STARTED]
+    # The own sensor is at work while this is judged: one tick that the last process died in says nothing any more.
+    needed = _OWN_FAILURES if name == OWN_SENSOR else 1
+    if len(finished) >= needed and all(tick.status is TickStatus.FAILURE for tick in finished[:needed]):
+        reason = _one_line(_root(finished[0].error))
+        at = int(finished[0].timestamp * 1e6)
         message = f"the {kind} {name} failed at {to_iso(at)}" + (f": {reason}" if reason else "")
         repair = f"see the {kind} {name} in the Dagster UI"
         return platform_finding("tick", name, passed=False, message=message, since=at, repair=repair)

@@ -6,6 +6,7 @@ that has heard of the alert, and to no other.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -26,6 +27,8 @@ _PAGES: Final = {
     "daemon": "deployment/daemons",
     "code_location": "deployment/locations",
 }
+# The repair of a failed run names it: an event has no place of its own for that.
+_RUN: Final = re.compile(r"\brun ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\b")
 
 
 def route(events: Sequence[Event], open_alerts: Mapping[str, OpenAlert], policy: Policy, now: int) -> list[Event]:
@@ -74,7 +77,9 @@ def messages(events: Iterable[Event], policy: Policy) -> list[tuple[str, Message
 def link_to(event: Event, base: str) -> str:
     """Where the Dagster UI at `base` shows what an alert is about: the partition of the asset, else its check."""
     if event.asset == PLATFORM:
-        return f"{base}/{_PAGES.get(event.check, '')}".rstrip("/")
+        run = _RUN.search(event.repair) if event.check == "run" else None
+        page = _PAGES.get(event.check, "")
+        return f"{base}/{page}/{run[1]}" if run else f"{base}/{page}".rstrip("/")
     place = f"{base}/assets/{quote(event.asset)}"
     if event.partition:
         return f"{place}?view=partitions&partition={quote(event.partition, safe='')}"

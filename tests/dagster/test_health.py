@@ -7,6 +7,7 @@ import time
 
 import dagster as dg
 import pytest
+from dagster._core.events import EngineEventData
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
 from dagster._core.scheduler.instigation import (
     InstigatorState,
@@ -22,7 +23,11 @@ from dagster._daemon.types import DaemonHeartbeat
 from dagster._utils.error import SerializableErrorInfo
 from postgres_server import server
 
+from nw_platform.alerts.alert import Scope
+from nw_platform.alerts.machine import step
 from nw_platform.alerts.platform import DAEMON_SILENT_US
+from nw_platform.alerts.policy import Policy
+from nw_platform.alerts.routing import link_to
 from nw_platform.cli.dagster_home import POSTGRES_VARIABLE, postgres_url
 from resources.health import CHECKS, OWN_SENSOR, REMEMBERED_US, health
 
@@ -113,6 +118,15 @@ def failing(instance, check, now=None):
     return {finding.subject: finding.message for finding in found if finding.check == check and not finding.passed}
 
 
+def judged_now(instance):
+    return health(instance, clock(), DEFINITIONS.get_repository_def())[0]
+
+
+def dg_engine_data(error=None):
+    """What an engine event of Dagster carries."""
+    return EngineEventData.engine_error(error) if error else EngineEventData()
+
+
 def passing(instance, check):
     found, _ = health(instance, clock(), DEFINITIONS.get_repository_def())
     return {finding.subject for finding in found if finding.check == check and finding.passed}
@@ -169,6 +183,30 @@ class TestRuns:
         assert failing(instance, "run", clock() + REMEMBERED_US - 60 * S)
         assert failing(instance, "run", clock() + REMEMBERED_US + 60 * S) == {}
 
+    def test_a_run_whose_code_could_not_be_loaded_says_why(self, instance):
+        run_id = create_run_for_test(instance, "tick").run_id
+        cause = SerializableErrorInfo("ConfigError: neverwinter.yaml, line 9: this is no YAML\n", [], "ConfigError")
+        error = SerializableErrorInfo("DagsterUserCodeLoadError: no", [], "DagsterUserCodeLoadError", cause=cause)
+        instance.report_engine_event("Started process", instance.get_run_by_id(run_id), dg_engine_data())
+        instance.report_engine_event(
+            "Could not load job definition.", instance.get_run_by_id(run_id), dg_engine_data(error)
+        )
+        instance.report_run_failed(instance.get_run_by_id(run_id))
+        (found,) = [one for one in judged_now(instance) if one.check == "run" and not one.passed]
+        assert found.message.endswith(": ConfigError: neverwinter.yaml, line 9: this is no YAML")
+        assert found.repair == f"`nw config check`; then start run {run_id} in the Dagster UI again"
+        (opened,) = step({}, [found], Scope(None, frozenset()), clock(), Policy())
+        assert link_to(opened, "http://dagster:3000") == f"http://dagster:3000/runs/{run_id}"
+
+    def test_a_run_that_somebody_marked_as_failed_says_so(self, instance):
+        run_id = create_run_for_test(instance, "tick").run_id
+        instance.report_run_failed(instance.get_run_by_id(run_id))
+        (found,) = [one for one in judged_now(instance) if one.check == "run" and not one.passed]
+        assert "marked as failed from outside" in found.message
+        assert found.repair == f"see run {run_id} in the Dagster UI, and start it again there"
+        (opened,) = step({}, [found], Scope(None, frozenset()), clock(), Policy())
+        assert link_to(opened, "http://dagster:3000") == f"http://dagster:3000/runs/{run_id}"
+
     def test_a_run_that_was_canceled_says_nothing(self, instance):
         run(instance, "tick", ["tick"])
         instance.report_run_canceled(create_run_for_test(instance, "tick"))
@@ -186,7 +224,7 @@ class TestRuns:
             )
         told = failing(instance, "run")
         assert set(told) == {f"reports p{number:03}" for number in range(30, 130)}
-        assert sum(name == "get_records_for_run" for name, _ in asked) == 20
+        assert sum(name == "get_records_for_run" for name, _ in asked) == 40  # twice for those that no step failed in
         assert len(asked) < 250
         assert max(limit for _, limit in asked) == 3000
 
@@ -265,6 +303,17 @@ class TestTicks:
         assert told.endswith(": LakeError: the lake is away")
         ticks(instance, "arrivals", (now + S, TickStatus.SKIPPED))
         assert failing(instance, "tick", now) == {}
+
+    def test_one_failed_tick_of_the_own_sensor_is_over_when_it_is_at_work_again(self, instance):
+        """Whoever judges is that sensor: the tick failed because the process it ran in was killed."""
+        now = clock()
+        ticks(instance, OWN_SENSOR, (now - 120 * S, TickStatus.SKIPPED), (now - 60 * S, TickStatus.FAILURE))
+        ticks(instance, OWN_SENSOR, (now, TickStatus.STARTED))
+        assert failing(instance, "tick", now) == {}
+        ticks(instance, OWN_SENSOR, (now + S, TickStatus.FAILURE), (now + 2 * S, TickStatus.STARTED))
+        assert set(failing(instance, "tick", now + 2 * S)) == {OWN_SENSOR}
+        ticks(instance, OWN_SENSOR, (now + 3 * S, TickStatus.SKIPPED), (now + 4 * S, TickStatus.STARTED))
+        assert failing(instance, "tick", now + 4 * S) == {}
 
     def test_a_schedule_whose_tick_failed(self, instance):
         now = clock()
