@@ -167,6 +167,7 @@ class StreamObservations:
 
     stream: str
     live_since: int  # since when it is watched: the first receipt's planned time, else the first look at it
+    first_receipt: int | None = None  # its planned time; a stream may have been looked at before
     # Arrival hour to judge -> receipts in it; None: not known any more.
     arrivals: Mapping[str, int | None] = field(default_factory=dict)
     faults: Sequence[Fault] = ()

@@ -248,6 +248,7 @@ class Watch:
         return StreamObservations(
             stream=name,
             live_since=known.since(),
+            first_receipt=known.fold.first,
             arrivals=_arrivals(known, stream.arrivals, stream.also, now),
             faults=tuple(known.fold.faults),
             files=tuple(known.fold.contents.values()) if rules.landing else (),

@@ -18,7 +18,7 @@ from nw_platform.watchdog.expectations import (
 )
 from nw_platform.watchdog.findings import Finding
 from nw_platform.watchdog.observations import HourStats, StreamObservations, lines_between, windows_of
-from nw_platform.watchdog.volume import may_conclude
+from nw_platform.watchdog.volume import may_compare
 
 _SHOWN: Final = 5
 
@@ -194,7 +194,7 @@ def _windowed(
     judged = [
         (start, end)
         for start, end in windows_of(hour, rule.every_us)
-        if may_conclude(rules, seen, (start, end), rule.grace_us, now)
+        if may_compare(rules, seen, (start, end), rule.grace_us, now)
     ]
     if not judged or _broken(rule, seen) is not None:
         return

@@ -1,7 +1,7 @@
 """Check `volume` of logs: so many lines in each window of event time, and about as many as on the days before.
 
 A minimum is judged once a window and its grace are over; a maximum as soon as it is exceeded. Lines that come later
-resolve a finding. Nothing is concluded about windows before the stream was watched, unless data lies on both sides.
+resolve a finding. Of windows before the stream was watched only a maximum is judged, unless its history has an end.
 """
 
 from __future__ import annotations
@@ -40,24 +40,45 @@ def judge(rules: StreamRules, seen: StreamObservations, now: int) -> Iterator[Fi
 
 
 def may_conclude(rules: StreamRules, seen: StreamObservations, window: tuple[int, int], grace: int, now: int) -> bool:
-    """Whether a window with too few lines, or none, means something: it is over, watched, and inside `history`."""
+    """Whether a window with too few lines, or none, means something: it is over, watched, and inside `history`.
+
+    Before the first receipt nobody watched: what was loaded of that time since may be a part of it only. A stream that
+    says where its history ends is loaded as a whole, and then held to it between its first and its last record.
+    """
+    if not is_over(rules, seen, window, grace, now):
+        return False
+    start, end = window
+    if start < seen.live_since:
+        return rules.history_until is not None and _is_among_records(seen, start, end)
+    if start >= seen.live_since + START_UP_US:
+        return True
+    # A stream that was just declared may take a while until its first record.
+    begun = max((at for at in (seen.first_event, seen.first_receipt) if at is not None), default=None)
+    return seen.first_event is not None and begun is not None and start >= begun
+
+
+def may_compare(rules: StreamRules, seen: StreamObservations, window: tuple[int, int], grace: int, now: int) -> bool:
+    """Whether what the lines of a window say of each other means something, also in old data that was loaded since."""
+    if may_conclude(rules, seen, window, grace, now):
+        return True
+    return is_over(rules, seen, window, grace, now) and _is_among_records(seen, *window)
+
+
+def is_over(rules: StreamRules, seen: StreamObservations, window: tuple[int, int], grace: int, now: int) -> bool:
+    """Whether a window and its grace are over, ingestion has looked at the source since, and it is inside `history`."""
     start, end = window
     if end + grace > now or (seen.ingested_until is not None and end + grace > seen.ingested_until):
         return False
     if start < _day_start(rules.history_from):
         return False
-    if rules.history_until is not None and end > _day_start(rules.history_until):
+    return rules.history_until is None or end <= _day_start(rules.history_until)
+
+
+def _is_among_records(seen: StreamObservations, start: int, end: int) -> bool:
+    """Whether a window lies between the first record and the last."""
+    if seen.first_event is None or seen.last_event is None:
         return False
-    if start >= seen.live_since:
-        # A stream that was just declared may take a while until its first record.
-        return start >= seen.live_since + START_UP_US or (seen.first_event is not None and start >= seen.first_event)
-    # Old data that was loaded afterwards: only what lies between its first and its last record.
-    return (
-        seen.first_event is not None
-        and seen.last_event is not None
-        and seen.first_event <= start
-        and end <= seen.last_event
-    )
+    return seen.first_event <= start and end <= seen.last_event
 
 
 def _windows(rules: StreamRules, rule: VolumeRule, seen: StreamObservations, hour: str, now: int) -> Finding | None:
@@ -68,7 +89,8 @@ def _windows(rules: StreamRules, rule: VolumeRule, seen: StreamObservations, hou
         lines = lines_between(seen.hours, start, end)
         too_low = rule.min_lines is not None and lines < rule.min_lines
         too_high = rule.max_lines is not None and lines > rule.max_lines
-        if not too_high and not may_conclude(rules, seen, (start, end), rule.grace_us, now):
+        is_known = may_conclude if too_low else may_compare
+        if not too_high and not is_known(rules, seen, (start, end), rule.grace_us, now):
             continue
         judged += 1
         if too_low:

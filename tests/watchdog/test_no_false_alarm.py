@@ -88,6 +88,25 @@ def test_the_first_hour_of_an_empty_lake_and_of_a_new_stream(make):
     assert {check for check, _, _ in platform.failing(at("06:40"))} == {"volume", "silence"}
 
 
+@pytest.mark.parametrize("looked_before", [True, False])
+def test_an_old_file_does_not_make_time_before_the_first_receipt_watched(make, *, looked_before: bool):
+    platform = make({"web": {"path": "in/*.log", "late_after": "never", "expect": EXPECT[:1]}})
+    if looked_before:
+        assert platform.failing(at("22:01")) == set()
+    platform.land("a.log", minutes("22:24", 10))
+    platform.tick(at("22:34"))
+    assert platform.failing(at("22:34")) == set()
+    platform.land("old.log", minutes("2026-11-21 22:29", 3))
+    platform.land("b.log", minutes("22:34", 10))
+    platform.tick(at("22:44"))
+    assert platform.failing(at("22:44")) == set()
+    assert platform.failing(at("22:45"), from_scratch=True) == set()
+    platform.tick_state = TickState(ingested_until=at("23:30"))
+    assert [(check, hour) for check, hour, _ in sorted(platform.failing(at("23:30")))] == [
+        ("volume", f"{DAY}T22"), ("volume", f"{DAY}T23"),
+    ]  # fmt: skip
+
+
 def test_a_stream_that_never_gets_anything_is_missed_after_an_hour(make):
     platform = make({"web": {"path": "in/*.log", "expect": EXPECT[:2]}}, hosts=["web-01"])
     assert platform.failing(at("05:01")) == set()
@@ -101,6 +120,7 @@ def test_a_clock_that_is_set_back_by_an_hour_changes_no_verdict(make):
     expect = [{"kind": "volume", "min_lines": 1, "every": "15m"}, {"kind": "heartbeat", "every": "1m"}]
     platform = make({"web": {"path": "in/*.log", "late_after": "never", "expect": expect}})
     platform.land("0.log", minutes("05:00", 60), host="web-01")
+    platform.tick(at("06:00"))
     platform.land("1.log", [*minutes("06:00", 15), *minutes("06:30", 12)], host="web-01")
     platform.tick(at("06:42"))
     before = {f.key: f.passed for f in platform.look(at("06:42"))}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from datetime import date
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -53,13 +54,16 @@ def observed(events: list[int], hours: int, live_since: int) -> StreamObservatio
     grace=st.integers(0, 20),
     live=st.integers(0, 360),
     now=st.integers(0, 400),
+    ends=st.none() | st.just(date(2026, 11, 23)),
 )
 @settings(max_examples=300, deadline=None)
-def test_volume_fails_exactly_where_a_known_window_breaks_a_bound(events, minimum, spare, every, grace, live, now):
+def test_volume_fails_exactly_where_a_known_window_breaks_a_bound(
+    events, minimum, spare, every, grace, live, now, ends
+):
     events = [minute for minute in events if minute < now]
     rule = VolumeRule("v", minimum, minimum + spare, every * MINUTE, grace * MINUTE)
     seen = observed(events, 6, START + live * MINUTE)
-    found = evaluate([StreamRules("web", (rule,))], {"web": seen}, START + now * MINUTE)
+    found = evaluate([StreamRules("web", (rule,), history_until=ends)], {"web": seen}, START + now * MINUTE)
     failing = {f.partition for f in found if f.check == "volume" and not f.passed}
 
     truth = set()
@@ -70,7 +74,7 @@ def test_volume_fails_exactly_where_a_known_window_breaks_a_bound(events, minimu
         if end > 360 or end <= 0:
             continue
         lines = sum(begin <= minute < end for minute in events)
-        bracketed = bool(events) and min(events) <= begin and end <= max(events)
+        bracketed = ends is not None and bool(events) and min(events) <= begin and end <= max(events)
         started = begin >= live + 60 or (bool(events) and begin >= min(events))
         known = end + grace <= now and ((begin >= live and started) or bracketed)
         if lines > minimum + spare or (known and lines < minimum):
