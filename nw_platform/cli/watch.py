@@ -35,6 +35,7 @@ HELP = (
 EXAMPLE = "nw watch\n  nw watch --once --url http://dagster:3000"
 
 LAKE: Final = "lake"
+CONFIGURATION: Final = "configuration"
 _EVERY_S: Final = 60.0
 _TRIES: Final = 3  # a web server that is just being started again is no alert
 _PAUSE_S: Final = 3.0
@@ -61,7 +62,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     except ValueError as error:
         raise UsageError(f"--after: {error}") from None
     with _stop_requested() as stop:
-        watch = Watch(settings, url, silent_us, stop)
+        watch = Watch(settings, url, silent_us, stop, stays=not args.once)
         try:
             if args.once:
                 return 1 if watch.look(out, answering_since=0) else 0
@@ -74,13 +75,16 @@ def run(args: argparse.Namespace, out: Output) -> int:
 class Watch:
     """Looks at one platform again and again."""
 
-    def __init__(self, settings: Settings, url: str, silent_us: int, stop: threading.Event) -> None:
+    def __init__(
+        self, settings: Settings, url: str, silent_us: int, stop: threading.Event, *, stays: bool = True
+    ) -> None:
         self._url, self._silent_us, self._stop = url, silent_us, stop
         self._written = _written(settings.path)
         self._use(settings)
         self._answering_since: int | None = None
         self._silent_since: int | None = None
         self._told = ""
+        self._configuration_is_told = not stays  # that it can be used; see _configuration
 
     def keep_looking(self, out: Output) -> None:
         """Look each minute until it is stopped. Whatever goes wrong is told, and tried again."""
@@ -107,25 +111,42 @@ class Watch:
 
         Returns why that is not possible; then the old one counts.
         """
-        written = _written(self._settings.path)
-        if written in {None, self._written}:
-            return ""
-        try:
-            settings = load(self._settings.path)
-        except NeverwinterError as error:
-            return f"the old configuration is used: {' '.join(str(error).split())}"
-        self.close()
-        self._use(settings)
-        self._written = written
-        return ""
+        problem = ""
+        for attempt in range(2):  # once is no reason: it may just be being written
+            written = _written(self._settings.path)
+            if written == self._written or (attempt and self._stop.wait(_PAUSE_S)):
+                return ""
+            try:
+                settings = load(self._settings.path)
+            except NeverwinterError as error:
+                problem = " ".join(str(error).split())
+            else:
+                self.close()
+                self._use(settings)
+                self._written = written
+                return ""
+        return problem
+
+    def _configuration(self, problem: str) -> list[Finding]:
+        """Whether the configuration can be used, if there is something to say of it.
+
+        That it can is said when this process begins to stay, and when it was mended; not each minute. Another watch may
+        have a file of its own, and must not end the alert about this one.
+        """
+        if problem:
+            self._configuration_is_told = False
+        elif self._configuration_is_told:
+            return []
+        message = f"the configuration cannot be used: {problem}" if problem else "the configuration can be used"
+        return [platform_finding(CONFIGURATION, "", passed=not problem, message=message, repair="nw config check")]
 
     def look(self, out: Output, *, answering_since: int | None = None) -> list[Finding]:
         """Look once, tell what changed, and return what is wrong."""
-        outdated = self._follow_configuration()
+        configuration = self._configuration(self._follow_configuration())
         found, judged = self._seen(answering_since)
         if not judged:
             return []
-        now = clock()
+        found, now = [*found, *configuration], clock()
         outcome, problem = self._told_in_lake(found, judged, now)
         lake = platform_finding(
             LAKE,
@@ -140,8 +161,8 @@ class Watch:
         told += [outcome.told() for outcome in (outcome, spare) if outcome and (outcome.events or outcome.waiting)]
         if not wrong and (failed := ping(self._settings.alerts.dead_man)):
             told.append(failed)
-        if outdated:
-            told.append(outdated)
+        if not problem and all(finding.passed for finding in configuration):
+            self._configuration_is_told = True
         self._note(out, "; ".join(told))
         return wrong
 

@@ -205,7 +205,7 @@ def test_without_its_lake_it_tells_all_the_same_and_once(site):
     assert site.look() == (0, [])
 
 
-def test_a_configuration_that_changes_while_it_runs(site, capsys):
+def test_a_configuration_that_changes_while_it_runs(site):
     path = site.folder / "neverwinter.yaml"
     with Answering(lambda *_: (503, "later")) as broken:
         watch = Watch(load(str(path)), site.server.address, 300 * S, threading.Event())
@@ -225,10 +225,44 @@ def test_a_configuration_that_changes_while_it_runs(site, capsys):
             (alert,) = daemon.state().open.values()  # of a stream that the watch had not heard of when it began
         tries = {delivery.channel: (delivery.state, delivery.attempts) for delivery in alert.last.deliveries}
         assert tries == {"hook": ("sent", 1), "pager": ("pending", 2)}
-        path.write_text("streams: [")
-        watch.look(Output(), answering_since=0)
-        assert "the old configuration is used" in capsys.readouterr().err
         watch.close()
+
+
+def test_a_configuration_that_cannot_be_used_is_an_alert_until_it_is_mended(site, capsys):
+    path = site.folder / "neverwinter.yaml"
+    written = path.read_text()
+    watch, other = (Watch(load(str(path)), site.server.address, 300 * S, threading.Event()) for _ in range(2))
+    with closing(watch), closing(other):
+        assert watch.look(Output(), answering_since=0) == other.look(Output(), answering_since=0) == []
+        assert (site.sent, site.pinged) == ([], 2)
+        path.write_text(written + "  bad: [\n")
+        for _ in range(2):
+            (wrong,) = watch.look(Output(), answering_since=0)
+            assert (wrong.check, wrong.severity, wrong.repair) == ("configuration", "error", "nw config check")
+            assert "\n" not in wrong.message
+            assert "neverwinter.yaml" in wrong.message
+        assert site.sent == [("configuration|platform||", "opened")]  # to the channels it knew
+        assert site.pinged == 2  # only while all is well
+        assert "configuration: the configuration cannot be used: " in capsys.readouterr().err
+        path.write_text(written)
+        other.look(Output(), answering_since=0)  # whose file was never broken: it says nothing of ours
+        assert site.sent == [("configuration|platform||", "opened")]
+        assert watch.look(Output(), answering_since=0) == []
+        assert site.sent[1:] == [("configuration|platform||", "resolved")]
+        assert site.pinged == 4
+
+
+def test_who_begins_with_a_configuration_that_was_mended_meanwhile_ends_the_alert(site):
+    path = site.folder / "neverwinter.yaml"
+    written = path.read_text()
+    with closing(Watch(load(str(path)), site.server.address, 300 * S, threading.Event())) as watch:
+        path.unlink()
+        assert [finding.check for finding in watch.look(Output(), answering_since=0)] == ["configuration"]
+    path.write_text(written)
+    assert site.look() == (0, []), "who looks once, from elsewhere perhaps, knows nothing of it"
+    with closing(Watch(load(str(path)), site.server.address, 300 * S, threading.Event())) as watch:
+        assert watch.look(Output(), answering_since=0) == []
+    assert site.sent[-1:] == [("configuration|platform||", "resolved")]
 
 
 def test_it_goes_on_whatever_happens_and_ends_when_it_is_told(site, monkeypatch, capsys):
