@@ -106,6 +106,10 @@ class Alerting:
         state = self._begun.state
         return machine.evaluation_time(now, state.newest or None), open_hours(state.open.values())
 
+    def newest(self) -> int:
+        """The time of the newest transition that `begin` read; 0: it read none."""
+        return 0 if self._begun is None else self._begun.state.newest
+
     def watched(self) -> dict[str, int]:
         """Since when streams were watched at the latest, as what `begin` read proves; for a look that forgot it."""
         return {} if self._begun is None else watched_since(self._begun.state.open.values())
@@ -169,14 +173,14 @@ class Alerting:
             raise LakeError("the table alerts is changed by others all the time; the next evaluation tries again")
         if not mine:
             state = self._table.read().state if events else reading.state
-            return Outcome(tuple(events), waiting=_messages(state.pending.values()), open=len(state.open))
+            return Outcome(tuple(events), waiting=state.waiting, open=len(state.open))
         waiting = outbound([*mine, *others], self._policy, lambda filed: filed.claimed_by == self._claimant.name)
         done = send(waiting, self._opened, now=now, clock=clock)
         self._settle(mine, done, now)
         state = self._table.read().state
         reached(AlertStep.REMEMBERED)
         sent = sum(delivery.state == "sent" for delivery in done.values())
-        return Outcome(tuple(events), sent, len(done) - sent, _messages(state.pending.values()), len(state.open))
+        return Outcome(tuple(events), sent, len(done) - sent, state.waiting, len(state.open))
 
     def _claim(
         self, reading: Reading, events: Sequence[Event], now: int, until: int
@@ -328,11 +332,6 @@ def _printable(finding: Finding) -> Finding:
         if not getattr(finding, name).isascii()
     }
     return replace(finding, **texts) if texts else finding
-
-
-def _messages(pending: Iterable[Filed]) -> int:
-    """How many messages wait."""
-    return len({(d.channel, d.message_id) for f in pending for d in f.event.deliveries if d.state == "pending"})
 
 
 def _counted(words: Iterable[str]) -> dict[str, int]:

@@ -39,6 +39,12 @@ class AlertState:
     channels: Mapping[str, ChannelRecord] = field(default_factory=dict)
     newest: int = 0  # time of the newest row
 
+    @property
+    def waiting(self) -> int:
+        """How many messages are still to be sent."""
+        rows = [filed.event.deliveries for filed in self.pending.values()]
+        return len({(one.channel, one.message_id) for row in rows for one in row if one.state == "pending"})
+
     def as_json(self) -> dict[str, Any]:
         """A JSON object."""
         return {

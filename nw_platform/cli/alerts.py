@@ -13,7 +13,8 @@ from nw_platform.alerts.alert import PLATFORM, Event, OpenAlert
 from nw_platform.alerts.channels import open_channel
 from nw_platform.alerts.evaluation import Alerting
 from nw_platform.alerts.message import Message
-from nw_platform.cli.output import Output, clock
+from nw_platform.alerts.state import AlertState
+from nw_platform.cli.output import Output, clock, visible
 from nw_platform.errors import NeverwinterError, UsageError
 from nw_platform.ingest.session import Session
 from nw_platform.record.hours import to_datetime, to_iso
@@ -39,7 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="list | ack | test", required=True, help="what to do")
     listing = _action(actions, "list", "what is open", "nw alerts list --stream web")
     listing.add_argument("--all", action="store_true", help="every transition there was, the newest first")
-    listing.add_argument("--stream", metavar="S", help="only of this stream")
+    listing.add_argument("--stream", metavar="S", help="only of this stream; platform: of none")
     ack = _action(actions, "ack", "take care of open alerts", "nw alerts ack 'silence|logs/web|' --by anna")
     ack.add_argument("key", metavar="KEY", help="an alert's key as `list` shows it, or how the keys of several begin")
     ack.add_argument("--by", metavar="NAME", help="who takes care (default: the user)")
@@ -73,19 +74,42 @@ def run(args: argparse.Namespace, out: Output) -> int:
     with Session(settings) as session, closing(Alerting.of(settings, session.lake)) as alerting:
         if args.action == "ack":
             return _acknowledge(args, alerting, out)
+        state = alerting.state()
+        if args.stream is not None:
+            _check_stream(args.stream, state, settings, session)
         if args.all:
             return _transitions(args, settings, session, out)
-        alerts = [a for a in alerting.state().open.values() if args.stream is None or a.last.stream == args.stream]
+    stream = "" if args.stream == PLATFORM else args.stream
+    alerts = [alert for alert in state.open.values() if stream is None or alert.last.stream == stream]
     alerts.sort(key=lambda alert: (alert.opened, alert.key))
     out.result([_as_json(a) if out.as_json else _as_row(a) for a in alerts], columns=_COLUMNS)
-    out.note(f"{len(alerts):,} open")
+    waiting = state.waiting
+    out.note(f"{len(alerts):,} open" + (f"; {waiting:,} message{'s' * (waiting > 1)} waiting" if waiting else ""))
     return 0
 
 
+def _check_stream(name: str, state: AlertState, settings: Settings, session: Session) -> None:
+    """Refuse a stream that is not declared and that no alert ever was about: what is misspelt has none, either.
+
+    Raises:
+        UsageError: it is such a one.
+    """
+    known = {*settings.streams, PLATFORM, *(alert.last.stream for alert in state.open.values())} - {""}
+    if name not in known:
+        with open_sql(session.lake, settings, clock(), tables=["alerts"]) as connection:
+            found = execute(connection, "SELECT DISTINCT stream FROM alerts WHERE stream IS NOT NULL", {})
+        known |= {row["stream"] for row in found.mappings()}
+    if name not in known:
+        raise UsageError(
+            f"there is no stream {name!r}; declared are: {', '.join(settings.streams)}{nearest(name, known)}"
+        )
+
+
 def _transitions(args: argparse.Namespace, settings: Settings, session: Session, out: Output) -> int:
-    query = "SELECT * FROM alerts WHERE $stream IS NULL OR stream = $stream ORDER BY time DESC, key"
+    query = """SELECT * FROM alerts WHERE $stream IS NULL OR coalesce(stream, $platform) = $stream
+        ORDER BY time DESC, key"""
     with open_sql(session.lake, settings, clock(), tables=["alerts"]) as connection:
-        found = execute(connection, query, {"stream": args.stream})
+        found = execute(connection, query, {"stream": args.stream, "platform": PLATFORM})
     rows = found.mappings()
     out.result(
         rows if out.as_json else [{name: row[name] for name in _TRANSITIONS} for row in rows], columns=_TRANSITIONS
@@ -97,10 +121,12 @@ def _acknowledge(args: argparse.Namespace, alerting: Alerting, out: Output) -> i
     if not args.key.strip():
         raise UsageError("which alert? `nw alerts list` shows the keys")
     state = alerting.state()
-    exact = args.key in state.open
+    keys = state.open.keys()
+    exact = {args.key} & keys or {key for key in keys if visible(key) == args.key}  # as `list` shows it
 
     def chosen(alert: OpenAlert) -> bool:
-        return alert.key == args.key if exact else alert.key.startswith(args.key)
+        begins = alert.key.startswith(args.key) or visible(alert.key).startswith(args.key)
+        return alert.key in exact if exact else begins
 
     matching = [alert for alert in state.open.values() if chosen(alert)]
     if not matching:

@@ -32,6 +32,7 @@ HELP = (
 )
 EXAMPLE = "nw check\n  nw check --no-deliver\n  nw check --at 2026-11-22T06:31Z\n  nw check --stream web --all --json"
 
+_YEARS: Final = 1971, 2200
 _COLUMNS: Final = ("state", "check", "message")
 
 
@@ -63,6 +64,11 @@ def run(args: argparse.Namespace, out: Output) -> int:
         tick = TickState(is_listed_only=True) if at is not None else _look_at_sources(session, names, now)
         watch = Watch(session.lake, folder=settings.work / "watch" / "check")
         moment, also, problem = _begin(alerting, now) if delivers else (now, {}, "")
+        if at is not None and at < (newest := alerting.newest()):
+            raise UsageError(
+                f"{args.at} is before the newest transition of the table alerts ({to_iso(newest)}), and what is "
+                "written now comes after it; give that time or a later one, or leave out --deliver"
+            )
         with out.progress(None, "check"):
             watched = alerting.watched()
             seen = watch.findings(rules, moment, tick, also=also, watched=watched, as_of=at, from_scratch=True)
@@ -122,12 +128,14 @@ def parse_instant(text: str) -> int:
     """Microseconds since the epoch of an ISO 8601 time; UTC unless it says otherwise.
 
     Raises:
-        UsageError: `text` is none.
+        UsageError: `text` is none, or one that no stream can have.
     """
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise UsageError(f"{text!r} is no time; write it as 2026-11-22T06:31:00Z") from None
+    if not _YEARS[0] <= moment.year < _YEARS[1]:  # whatever is added to such a time is still one
+        raise UsageError(f"{text!r} cannot be judged; give a time of the years {_YEARS[0]} to {_YEARS[1] - 1}")
     return to_us(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
 
 

@@ -157,7 +157,7 @@ def _cell(value: Any) -> str:  # noqa: ANN401, PLR0911  (any result; one return 
 
 def _table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """Aligned columns, numbers to the right, control characters escaped so that a record cannot write to a terminal."""
-    texts = [[_printable(_cell(value)) for value in row] for row in rows]
+    texts = [[visible(_cell(value)) for value in row] for row in rows]
     widths = [max([len(name), *(len(row[i]) for row in texts)]) for i, name in enumerate(names)]
     numeric = [
         any(row[i] is not None for row in rows)
@@ -172,7 +172,8 @@ def _table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return "\n".join([line(names), line(["-" * width for width in widths]), *(line(row) for row in texts)])
 
 
-def _printable(text: str) -> str:
+def visible(text: str) -> str:
+    """A text as tables show it: control characters, and others that show nothing, escaped."""
     return (
         text
         if text.isprintable()

@@ -140,6 +140,31 @@ def test_simulated_time_delivers_when_it_is_told_to(nw, home, receiver):
     assert receiver.pings == 0  # the dead man's switch is not for drills
 
 
+@pytest.mark.parametrize("later", ["2026-11-22T07:00:00Z", "2026-11-22T23:00:00Z"])
+def test_a_drill_does_not_go_back_behind_what_was_written(nw, home, receiver, later):
+    nw("check", "--at", MISSED, "--deliver")
+    (home / "landing" / "d-2026-11-22.csv").write_text("a,b\n1,2\n")
+    settings = load()
+    with closing(Alerting.of(settings, Lake(settings.lake, work=home / "daemon"))) as daemon:
+        daemon.evaluate([], scope_of(settings, ["dialer"]), parse_instant(later), lambda: parse_instant(later))
+    before = version(home), len(receiver.got)
+    code, out, err = nw("check", "--at", MISSED, "--deliver")
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert later in err
+    assert (version(home), len(receiver.got)) == before
+    assert nw("check", "--at", MISSED)[0] == 1, "which writes nothing"
+    assert nw("check", "--at", later, "--deliver")[0] in {0, 1}
+
+
+@pytest.mark.parametrize("at", ["9999-12-31T23:59:59Z", "0001-01-01", "0001-01-01T00:00:00+14:00", "1970-01-01"])
+def test_a_time_at_the_end_of_all_times_is_refused(nw, at):
+    code, out, err = nw("check", "--at", at)
+    assert (code, out) == (2, "")
+    assert err == f"nw: {at!r} cannot be judged; give a time of the years 1971 to 2199\n"
+    for end in ("1971-01-01", "2199-12-31T23:59:59Z"):
+        assert nw("check", "--at", end)[0] in {0, 1}
+
+
 def test_a_check_of_now_delivers_and_calls_the_dead_mans_address(nw, receiver):
     _, _, err = nw("check")
     assert "alerts: " in err
@@ -222,6 +247,44 @@ def test_acknowledged_alerts_are_told_once_and_not_repeated(nw, receiver):
     assert alert["state"] == "acknowledged"
     code, _, err = nw("alerts", "ack", KEY)
     assert (code, "1 acknowledged before" in err, len(receiver.got)) == (0, True, 2)
+
+
+def test_a_stream_that_nobody_knows_has_no_alerts_to_list(nw, home):
+    nw("check", "--at", MISSED, "--deliver")
+    for options in ((), ("--all",)):
+        code, out, err = nw("alerts", "list", "--stream", "dialr", *options)
+        assert (code, out) == (2, "")
+        assert err == "nw: there is no stream 'dialr'; declared are: dialer, web; did you mean 'dialer'?\n"
+    assert nw("alerts", "list", "--stream", "platform")[2] == "0 open\n"
+    text = (home / "neverwinter.yaml").read_text()
+    (home / "neverwinter.yaml").write_text(text.replace("  dialer:", "  other:"))
+    nw("check", "--at", LATER, "--deliver")  # withdrawn: what was declared once can be asked about
+    assert nw("alerts", "list", "--stream", "dialer")[0] == 0
+    assert "withdrawn" in nw("alerts", "list", "--stream", "dialer", "--all")[1]
+
+
+def test_list_says_how_many_messages_wait(nw, receiver):
+    receiver.status = 500
+    nw("check", "--at", MISSED, "--deliver")
+    assert nw("alerts", "list")[2] == "1 open; 1 message waiting\n"
+    receiver.status = 200
+    nw("check", "--at", LATER, "--deliver")
+    assert nw("alerts", "list")[2] == "1 open\n"
+
+
+@pytest.mark.parametrize("part", ["whole", "beginning"])
+def test_a_key_is_taken_as_it_is_shown(nw, home, part):
+    settings, now = load(), parse_instant(MISSED)
+    odd = Finding(
+        check="continuity", asset="raw/web", stream="web", partition=None, subject="a\n\x1b[2Jb.log", passed=False,
+        severity="error", message="it cannot be parsed", repair="", since=None,
+    )  # fmt: skip
+    with closing(Alerting.of(settings, Lake(settings.lake, work=home / "daemon"))) as daemon:
+        daemon.evaluate([odd], scope_of(settings, ()), now, lambda: now)
+    shown = r"continuity|raw/web||a\n\x1b[2Jb.log"
+    assert shown in nw("alerts", "list")[1]
+    code, _, err = nw("alerts", "ack", shown if part == "whole" else shown[:-6])
+    assert (code, "1 acknowledged; 1 open" in err) == (0, True)
 
 
 def test_what_cannot_be_acknowledged_is_said_in_one_line(nw):
