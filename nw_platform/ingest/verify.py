@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import duckdb
+import pyarrow.fs as pafs
 
 from nw_platform.errors import NeverwinterError
 from nw_platform.ingest.batches import CurrentBatch, current_batches
@@ -26,6 +27,7 @@ from nw_platform.ingest.rawrows import batch_rows
 from nw_platform.ingest.session import Session
 from nw_platform.lake.receipts import load_receipts, receipts_app, receipts_of_commit
 from nw_platform.lake.store import Lake
+from nw_platform.lake.unreadable import repair, repair_of, told
 from nw_platform.record.spans import FIRST_DIGEST, Receipt, Span
 
 _FIRST: Final = "0000-00-00T00"
@@ -231,4 +233,20 @@ def _contents(
             detail = f"{raw} time(s) in raw, {kept} time(s) in logs and duplicates"
             yield Finding(stream, "logs", f"{source}/{partition} position {start}", detail)
     except duckdb.Error as error:
-        yield Finding(stream, "logs", "files", f"cannot be read: {' '.join(str(error).split())[:200]}")
+        missing = [*_missing(lake, stream)]
+        yield from missing
+        command = repair_of(stream, error)
+        if not any(command and found.detail.endswith(command) for found in missing):
+            advice = f"; run: {command}" if command else ""
+            yield Finding(stream, "logs", "files", f"cannot be read: {told(error)}{advice}")
+
+
+def _missing(lake: Lake, stream: str) -> Iterable[Finding]:
+    """Files of logs that the table names and that are gone."""
+    table = lake.logs(stream)
+    snapshot = table.snapshot()
+    files = snapshot.files() if snapshot else []
+    infos = lake.files.get_file_info([f"{table.path}/{file.path}" for file in files])
+    for file, info in zip(files, infos, strict=True):
+        if info.type == pafs.FileType.NotFound:
+            yield Finding(stream, "logs", f"file {file.path}", f"is gone; run: {repair(stream, 'logs', file.hour)}")

@@ -78,8 +78,13 @@ def _source(rules: StreamRules, seen: StreamObservations) -> Finding:
     if seen.failure:
         told.insert(0, seen.failure)
     more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-    repair = f"nw ingest --stream {stream} --once"
-    message = f"raw/{stream}: {'; '.join(told)}{more}; repair the source, then: {repair}"
+    if seen.is_read:
+        repair, advice = f"nw ingest --stream {stream} --once", "repair the source, then"
+    elif seen.repair:
+        repair, advice = seen.repair, "the file is made anew by"
+    else:
+        repair, advice = f"nw verify {stream}", "what is wrong is listed by"
+    message = f"raw/{stream}: {'; '.join(told)}{more}; {advice}: {repair}"
     return _finding(
         rules, None, "source", passed=False, message=message, numbers={"problems": len(problems)}, repair=repair
     )

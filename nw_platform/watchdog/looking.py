@@ -12,6 +12,7 @@ from nw_platform.errors import LakeError
 from nw_platform.lake.engine import connect
 from nw_platform.lake.store import Lake
 from nw_platform.lake.tables import LakeFile, Snapshot
+from nw_platform.lake.unreadable import repair_of, told
 from nw_platform.record.hours import HOUR_US, hour_of
 from nw_platform.record.spans import Receipt
 from nw_platform.watchdog import drift, hourstats, loss, losses
@@ -65,7 +66,7 @@ class Look:
     def __init__(self, lake: Lake, tick: TickState, *, now: int, as_of: int | None, fresh: bool) -> None:
         self.lake, self.now, self.tick, self.as_of, self.fresh = lake, now, tick, as_of, fresh
         self.streams: dict[str, StreamLook] = {}
-        self.failed: dict[str, str] = {}  # stream -> why its tables cannot be read
+        self.failed: dict[str, tuple[str, str]] = {}  # stream -> why its tables cannot be read, what repairs that
         self._connection: duckdb.DuckDBPyConnection | None = None
 
     def connect(self) -> duckdb.DuckDBPyConnection:
@@ -81,7 +82,7 @@ class Look:
 
     def fail(self, stream: str, error: Exception) -> None:
         """Its tables cannot be read: that is what was seen of it, and the others go on."""
-        self.failed[stream] = f"the lake cannot be read: {' '.join(str(error).split())[:300]}"
+        self.failed[stream] = (f"the lake cannot be read: {told(error)}", repair_of(stream, error))
         self.streams.pop(stream, None)
 
     def each(self, step: Callable[[StreamLook], None]) -> None:

@@ -187,6 +187,7 @@ class StreamObservations:
     problems: Sequence[SourceProblem] = ()  # met by the last tick while it looked at the source
     failure: str = ""  # why the last tick could not read the stream at all
     is_read: bool = True  # False: its tables cannot be read; nothing is known of it but `hosts`, from the look before
+    repair: str = ""  # the command that makes anew what of its tables cannot be read, if that is known
     lag: LagSeen | None = None  # None: not known
     broken: Mapping[str, str] = field(default_factory=dict)  # condition that cannot be evaluated -> why
     ingested_until: int | None = None  # ingestion has looked at the source up to then; None: not known

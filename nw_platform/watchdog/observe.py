@@ -131,10 +131,12 @@ class Watch:
             self._receipts.release()
             for one in self._logs.values():
                 one.release()
-        for stream, reason in look.failed.items():
+        for stream, (reason, repair) in look.failed.items():
             before = self._memories.pop(stream, None)
             hosts = {} if before is None else _hosts(before, look.now)
-            seen[stream] = StreamObservations(stream, live_since=look.now, failure=reason, is_read=False, hosts=hosts)
+            seen[stream] = StreamObservations(
+                stream, live_since=look.now, failure=reason, repair=repair, is_read=False, hosts=hosts
+            )
         return seen
 
     def commit(self) -> None:

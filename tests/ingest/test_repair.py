@@ -20,6 +20,7 @@ from nw_platform.ingest.retention import expire
 from nw_platform.ingest.steps import Step
 from nw_platform.ingest.tick import run_tick
 from nw_platform.ingest.verify import verify
+from nw_platform.record.hours import next_hour
 from nw_platform.sources.contract import Budget
 
 ALL = ("1970-01-01T00", "2100-01-01T00")
@@ -301,4 +302,24 @@ def test_logs_that_expire_before_their_raw_are_no_difference(filled):
     with filled.session(retention={"raw": "30d", "logs": "2h"}) as session:
         expire(session, filled.now + HOUR)
         assert len(filled.rows(session)) not in {0, 70}
+        assert verify(session).findings == []
+
+
+def test_verify_names_every_file_of_logs_that_cannot_be_read_and_the_command_that_makes_it_anew(filled):
+    *gone, damaged = data_files(filled, "logs")
+    damaged.write_bytes(b"PAR1")
+    with filled.session() as session:
+        [found] = verify(session).findings
+        hour = f"{damaged.parts[-3].removeprefix('dt=')}T{damaged.parts[-2].removeprefix('hour=')}"
+        assert damaged.name in found.detail
+        assert found.detail.endswith(f"; run: nw rebuild app {hour} {next_hour(hour)}")
+        for file in gone:
+            file.unlink()
+        found = verify(session).findings
+        assert {f.where.rpartition("/")[2] for f in found if f.detail.startswith("is gone; ")} == {f.name for f in gone}
+        for told in found:
+            assert "LINE 1" not in told.detail
+            assert " run: nw rebuild app " in told.detail
+            rebuild(session, *told.detail.rpartition("nw rebuild ")[2].split(), filled.now)
+        rebuild(session, "app", hour, next_hour(hour), filled.now)
         assert verify(session).findings == []

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+
+import pytest
 
 from nw_platform.ingest.completeness import hour_balances
+from nw_platform.ingest.rebuild import rebuild
 from nw_platform.ingest.retention import expire
 from nw_platform.record.hours import HOUR_US
 from nw_platform.watchdog.declared import CHECKS, checks_of, rules_of_all
@@ -207,7 +211,27 @@ def test_a_stream_whose_tables_are_broken_is_said_and_the_others_are_judged(make
         commit.write_bytes(b"{broken")
     found = [f for f in platform.look(at("05:31")) if not f.passed]
     assert {(f.stream, f.check) for f in found} == {("web", "continuity"), ("app", "error_rate")}
-    assert "the lake cannot be read" in next(f.message for f in found if f.stream == "web")
+    [told] = [f for f in found if f.stream == "web"]
+    assert "the lake cannot be read" in told.message
+    assert told.repair == "nw verify web"
+    assert told.message.endswith("; what is wrong is listed by: nw verify web")
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"PAR1")], ids=["gone", "damaged"])
+def test_a_file_of_logs_that_cannot_be_read_is_named_with_the_command_that_makes_it_anew(make, damage):
+    platform = make({"web": {"path": "in/*.log"}})
+    platform.land("a.log", minutes("04:00", 90))
+    platform.tick(at("05:30"))
+    [file] = (platform.root / "lake" / "logs" / "stream=web" / f"dt={DAY}" / "hour=04").glob("*.parquet")
+    damage(file)
+    [found] = [f for f in platform.look(at("05:31")) if not f.passed]
+    assert (found.check, found.subject, found.repair) == ("continuity", "source", f"nw rebuild web {DAY}T04 {DAY}T05")
+    assert file.name in found.message
+    assert found.message.endswith(f"; the file is made anew by: {found.repair}")
+    assert "SELECT" not in found.message
+    assert "LINE 1" not in found.message
+    rebuild(platform.session, "web", f"{DAY}T04", f"{DAY}T05", at("05:32"))
+    assert platform.failing(at("05:33")) == set()
 
 
 def test_what_is_counted_bit_by_bit_is_what_ingest_counts_from_the_whole_history(make):

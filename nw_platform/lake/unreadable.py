@@ -1,0 +1,27 @@
+"""What an error of the engine says of a file of the lake that is gone or damaged, and which command makes it anew."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from nw_platform.record.hours import next_hour
+
+_FILE: Final = re.compile(r"(?:^|/)(raw|logs)/stream=([^/]+)/(dt=(\d{4}-\d\d-\d\d)/hour=(\d\d)/[^/\s'\"]+\.parquet)")
+_COMMANDS: Final = {"raw": "replay", "logs": "rebuild"}  # raw is read again from the source, logs are made from raw
+
+
+def told(error: Exception | str, limit: int = 300) -> str:
+    """The error in one line, without the query that DuckDB shows with it."""
+    return " ".join(str(error).split()).partition(" LINE 1:")[0][:limit]
+
+
+def repair_of(stream: str, error: Exception | str) -> str:
+    """The command that makes the file anew that the error names; '' if it names none of the stream."""
+    found = _FILE.search(str(error))
+    return repair(stream, found[1], f"{found[4]}T{found[5]}") if found and found[2] == stream else ""
+
+
+def repair(stream: str, layer: str, hour: str) -> str:
+    """The command that makes an hour of `raw` or `logs` anew."""
+    return f"nw {_COMMANDS[layer]} {stream} {hour} {next_hour(hour)}"
