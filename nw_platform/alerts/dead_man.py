@@ -6,7 +6,7 @@ from typing import Final
 
 import requests
 
-from nw_platform.alerts.channels.attempt import RefusedError, attempt
+from nw_platform.alerts.channels.attempt import RefusedError, attempt, http_address
 from nw_platform.errors import DeliveryError
 from nw_platform.streams.secrets import Secret
 
@@ -32,8 +32,7 @@ def ping(address: Secret | None) -> str:
 
 
 def _call(address: Secret) -> None:
-    answer = requests.get(
-        address.resolve(), timeout=_TIMEOUT_S, allow_redirects=False, headers={"User-Agent": "neverwinter"}
-    )
+    url = http_address(address.resolve(), address)
+    answer = requests.get(url, timeout=_TIMEOUT_S, allow_redirects=False, headers={"User-Agent": "neverwinter"})
     if answer.status_code >= _REFUSED:
         raise RefusedError(f"answered with {answer.status_code}", is_final=False)

@@ -8,12 +8,13 @@ from typing import Annotated, Final, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
 
 from nw_platform.record.hours import to_us
 from nw_platform.streams.expectations import WEEK, Weekday
 from nw_platform.streams.fields import Zone
 from nw_platform.streams.quantities import Duration, DurationOrNever, refusal
-from nw_platform.streams.secrets import Secret, SecretAddress, SecretUrl, TextOrSecret
+from nw_platform.streams.secrets import REFERENCE_HELP, Secret, SecretAddress, SecretUrl, TextOrSecret
 from nw_platform.streams.strict import Part, Text, as_written
 
 Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
@@ -26,6 +27,10 @@ Globs = Annotated[tuple[Text, ...], Field(min_length=1)]
 PLATFORM: Final = "platform"  # how routes and maintenance speak of alerts about the platform itself
 _HOURS: Final = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])\s*-\s*(?:(24):(00)|([01]?[0-9]|2[0-3]):([0-5][0-9]))\Z")
 _TIME: Final = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2})?(Z|[+-]\d{2}:\d{2})?)?\Z")
+_HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")  # RFC 9110, 5.6.2
+_CREDENTIAL: Final = re.compile(
+    r"\A(proxy-)?authorization\Z|\Acookie\Z|token|secret|passw|credential|api[._-]?key", re.IGNORECASE
+)
 _FOREVER: Final = 1 << 62  # microseconds
 
 
@@ -53,6 +58,22 @@ def _instant_us(text: str, zone: str) -> int:
     moment = datetime.fromisoformat(text)
     local = moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))
     return to_us(local.astimezone(UTC))
+
+
+def _headers(value: dict[str, str | Secret]) -> dict[str, str | Secret]:
+    """Headers that can be sent, and of which none has a credential written out. No value is part of an error."""
+    for name, said in value.items():
+        problem = ""
+        if not _HEADER.match(name):  # it may be a whole header, with its value
+            problem = "found a name that no header can have (not shown); allowed: letters, digits and -"
+            raise PydanticCustomError("secret", "{problem}", {"problem": problem})
+        if isinstance(said, str) and _CREDENTIAL.search(name):
+            problem = f"found a secret written out (not shown); allowed: {REFERENCE_HELP}"
+        elif isinstance(said, str) and not (said.isascii() and said.isprintable()):
+            problem = "found a character that no header may hold; allowed: a line of ASCII, or " + REFERENCE_HELP
+        if problem:
+            raise PydanticCustomError("secret", "{problem}", {"problem": problem, "key": name})
+    return value
 
 
 HoursOfDay = Annotated[
@@ -156,7 +177,9 @@ class Webhook(Part):
     routing_key: Secret | None = Field(
         default=None, description="pagerduty: a reference to the integration key of the service."
     )
-    headers: dict[Text, TextOrSecret] = Field(default={}, description="Headers to send; values may be references.")
+    headers: Annotated[dict[Text, TextOrSecret], AfterValidator(_headers)] = Field(
+        default={}, description="Headers to send; values may be references."
+    )
     ca_file: CaFile = None
 
     @model_validator(mode="after")

@@ -49,6 +49,11 @@ class Secret:
         """The secret itself. See `resolve` for the errors."""
         return resolve(self._text, environ)
 
+    @property
+    def reference(self) -> str | None:
+        """The reference, which is no secret; None: the text is the secret itself."""
+        return self._text if is_reference(self._text) else None
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}('{_MASK}')"
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import base64
 import logging
+import re
 import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from http.client import HTTPException
 from typing import Final, Generic, TypeVar
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, urlsplit
 
 from nw_platform.alerts.message import Message
 from nw_platform.alerts.text import one_line
@@ -22,13 +23,14 @@ from nw_platform.deadlines import DeadlineError, Patience
 from nw_platform.errors import DeliveryError, NeverwinterError
 from nw_platform.streams.secrets import Secret
 
-__all__ = ["TIMEOUT_S", "Outlet", "RefusedError", "attempt", "scrub"]
+__all__ = ["TIMEOUT_S", "Outlet", "RefusedError", "attempt", "http_address", "scrub"]
 
 TIMEOUT_S: Final = 10.0
 # Libraries whose loggers name addresses, numbers and texts.
 _TALKATIVE: Final = ("apprise", "requests", "twilio.http_client", "urllib3.connectionpool", "urllib3.util.retry")
 _REASON_LIMIT: Final = 200
 _SHORTEST_SECRET: Final = 4
+_HTTP: Final = re.compile(r"https?://[^\s/]\S*\Z", re.IGNORECASE)
 
 Declared = TypeVar("Declared")
 
@@ -52,6 +54,24 @@ def attempt(channel: str, call: Callable[[], None]) -> None:
     if failure is not None:
         # Not from within the handler: the error that was caught would be chained, and shown with a traceback.
         raise failure
+
+
+def http_address(found: str, declared: Secret) -> str:
+    """The address to call: `found`, which `declared` stands for, if it is one.
+
+    Raises:
+        RefusedError: it is no http(s) URL (an empty secret, say). The text names the reference, and not what was found.
+    """
+    address = found.strip()
+    try:
+        parts = urlsplit(address)
+        is_one = bool(_HTTP.match(address) and parts.hostname and (parts.port is None or parts.port > 0))
+    except ValueError:  # of an IPv6 address, or of a port
+        is_one = False
+    if not is_one:
+        place = declared.reference or "its url"
+        raise RefusedError(f"the address in {one_line(place)} is no http(s) URL", is_final=True)
+    return address
 
 
 class Outlet(Generic[Declared]):

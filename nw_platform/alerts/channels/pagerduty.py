@@ -44,7 +44,7 @@ class PagerDuty(PostingOutlet[declared.Webhook]):
     """
 
     def _deliver(self, message: Message) -> None:
-        url = self._read(self._declaration.url)
+        url = self._address(self._declaration.url)
         routing_key = self._read(self._declaration.routing_key or "")
         headers = headers_of(self._declaration, self._read)
         poster = self._posting(self._declaration.ca_file)

@@ -13,8 +13,9 @@ import requests
 from requests import certs
 from requests.adapters import HTTPAdapter
 
-from nw_platform.alerts.channels.attempt import TIMEOUT_S, Declared, Outlet, RefusedError
+from nw_platform.alerts.channels.attempt import TIMEOUT_S, Declared, Outlet, RefusedError, http_address
 from nw_platform.errors import ConfigError
+from nw_platform.streams.secrets import Secret
 
 __all__ = ["AnsweredError", "Poster", "PostingOutlet", "is_final_status", "said_of", "trusted", "trusting_session"]
 
@@ -109,6 +110,15 @@ class PostingOutlet(Outlet[Declared]):
         """Hang up."""
         if self._poster is not None:
             self._poster.close()
+
+    def _address(self, url: Secret) -> str:
+        """Where to post.
+
+        Raises:
+            NeverwinterError: it cannot be read.
+            RefusedError: it is no http(s) URL.
+        """
+        return http_address(self._read(url), url)
 
     def _posting(self, ca_file: str | None) -> Poster:
         """The one poster of this channel, made at the first message."""

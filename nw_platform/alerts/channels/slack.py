@@ -27,7 +27,7 @@ class Slack(PostingOutlet[declared.Slack]):
     """A channel of Slack."""
 
     def _deliver(self, message: Message) -> None:
-        url = self._read(self._declaration.url)
+        url = self._address(self._declaration.url)
         try:
             self._posting(self._declaration.ca_file).post(url, payload(message, self._link))
         except AnsweredError as refused:

@@ -25,7 +25,7 @@ class Webhook(PostingOutlet[declared.Webhook]):
     """An HTTP endpoint that takes JSON of ours."""
 
     def _deliver(self, message: Message) -> None:
-        url = self._read(self._declaration.url)
+        url = self._address(self._declaration.url)
         headers = headers_of(self._declaration, self._read)
         self._posting(self._declaration.ca_file).post(
             url, document(message, self._link), {**headers, "Idempotency-Key": message.id}

@@ -4,7 +4,10 @@ import json
 
 import pytest
 
+from nw_platform.alerts.channels import webhook
+from nw_platform.alerts.dead_man import ping
 from nw_platform.errors import DeliveryError
+from nw_platform.streams.secrets import SecretUrl
 from tests.alerts.channels.receivers import event, http_receiver, message, storm
 
 KEYS = ["key", "transition", "severity", "check", "stream", "partition", "subject", "message", "repair"]
@@ -50,16 +53,60 @@ def test_what_is_refused_is_said_without_the_address(https, authority, opened, s
 
 
 @pytest.mark.parametrize(
-    "hook", ["http://127.0.0.1:1/hunter2", "http://hunter2.invalid/", "https://[hunter2/", "https://h:hunter2/x"]
+    ("hook", "is_final"),
+    [
+        ("http://127.0.0.1:1/hunter2", False),
+        ("http://hunter2.invalid/", False),
+        ("https://[hunter2/", True),
+        ("https://h:hunter2/x", True),
+    ],
 )
-def test_no_failure_shows_the_address(opened, hook, caplog):
+def test_no_failure_shows_the_address(opened, hook, is_final, caplog):
     caplog.set_level("DEBUG")
     channel = opened(kind="webhook", url="env:HOOK", environ={"HOOK": hook})
     with pytest.raises(DeliveryError) as refused:
         channel.send(message())
-    assert not refused.value.is_final
+    assert refused.value.is_final is is_final
     assert "hunter2" not in f"{refused.value}{refused.value!r}{channel!r}{caplog.text}"
     assert refused.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    "hook", ["", "  ", "hunter2", "//hunter2/x", "ftp://hunter2/x", "http://", "https://a hunter2"]
+)
+@pytest.mark.parametrize(
+    "declared",
+    [
+        {"kind": "webhook"},
+        {"kind": "slack"},
+        {"kind": "webhook", "style": "pagerduty", "routing_key": "env:KEY"},
+    ],
+)
+def test_a_secret_that_is_no_address_is_named(opened, declared, hook):
+    channel = opened(url="env:HOOK", environ={"HOOK": hook, "KEY": "0123456789"}, **declared)
+    with pytest.raises(DeliveryError) as refused:
+        channel.send(message())
+    assert str(refused.value) == "channel ops: the address in env:HOOK is no http(s) URL"
+    assert refused.value.is_final
+    assert refused.value.__context__ is None
+
+
+def test_a_line_break_at_the_end_of_a_secret_is_no_part_of_the_address(https, authority, opened):
+    opened(kind="webhook", url="env:HOOK", environ={"HOOK": f"{https.address}/x\n"}, ca_file=str(authority.file)).send(
+        message()
+    )
+    assert [request.path for request in https.received] == ["/x"]
+
+
+def test_the_dead_mans_address_that_is_none_is_named(monkeypatch):
+    monkeypatch.setenv("ALIVE", "hunter2")
+    assert ping(SecretUrl("env:ALIVE")) == "alerts.dead_man: the address in env:ALIVE is no http(s) URL"
+
+
+def test_data_stays_as_it_is_and_words_are_one_line():
+    made = webhook.document(message(event(subject="a\nb\x1b[2J.log", message="a\nb\x1b[2J.log is missing")))
+    assert (made["subject"], made["key"]) == ("a\nb\x1b[2J.log", "silence|logs/app||a\nb\x1b[2J.log")
+    assert made["message"] == "a b [2J.log is missing"
 
 
 def test_a_header_that_cannot_be_one_is_named_and_not_shown(https, authority, opened):
