@@ -258,7 +258,7 @@ class Watch:
             hours=known.stats,
             first_event=known.first_kept(),
             last_event=known.last_event,
-            outside_history={hour: n for hour, n in known.outside.items() if is_outside(rules, hour, now)},
+            outside_history=_outside(rules, stream, look),
             balances=known.balances,
             in_flight=known.fold.in_flight(now),
             same_hours=same_hours(rules, known, judge),
@@ -323,6 +323,16 @@ def _raise(error: LakeError | None) -> None:
 def _is_whole(stream: StreamLook) -> bool:
     """Whether no hour was put off."""
     return stream.logs.version in {-1, stream.known.logs_version}
+
+
+def _outside(rules: StreamRules, stream: StreamLook, look: Look) -> dict[str, int]:
+    """Event hours outside `history` -> records; as of an instant only those that receipts speak of until then."""
+    known = stream.known
+    outside = {hour: n for hour, n in known.outside.items() if is_outside(rules, hour, look.now)}
+    if look.as_of is None:
+        return outside
+    arrived = known.fold.event_hours
+    return {hour: min(n, arrived[hour]) for hour, n in outside.items() if hour in arrived}
 
 
 def _hosts(known: StreamMemory, now: int) -> dict[str, int]:

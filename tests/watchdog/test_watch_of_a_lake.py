@@ -189,6 +189,21 @@ def test_as_of_leaves_out_what_was_ingested_later(make):
     assert platform.failing(at("05:35"), as_of=at("05:35")) == set()
 
 
+def test_as_of_tells_no_records_outside_history_that_were_ingested_later(make):
+    platform = make({"web": {"path": "in/*.log", "late_after": "never"}})
+    platform.land("a.log", [at("2026-10-31 23:30"), at("05:00")])
+    platform.tick(at("05:30"))
+    platform.land("b.log", [at("2026-10-31 23:31"), at("2026-10-31 22:30")])
+    platform.tick(at("05:40"))
+
+    def outside(moment: int) -> list[int]:
+        return [f.numbers["records"] for f in platform.look(moment, as_of=moment) if f.check == "history"]
+
+    assert outside(at("2020-01-01 00:00")) == [0]
+    assert outside(at("05:35")) == [1]
+    assert outside(at("05:45")) == [3]
+
+
 def test_every_finding_is_of_a_declared_check(make):
     platform = make({"web": {"path": "in/*.log", "expect": [{"kind": "volume", "min_lines": 1}]}})
     platform.land("a.log", minutes("05:00", 20))
