@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import dagster as dg
 import pytest
@@ -309,6 +310,24 @@ def test_what_an_hour_fails_is_said_again_when_the_hour_is_materialized_anew(tic
         tick()
     assert [passed for _, passed in evaluations(instance, "volume")] == [False, False, False]
     assert [passed for _, passed in evaluations(instance, "late")] == [True]
+
+
+def test_what_fails_is_written_once_while_nothing_arrives_whatever_its_words(definitions, tick, instance, platform):
+    def fails():
+        message = f"has not arrived; {platform.now // 60_000_000} min"  # other words and numbers are no change
+        found = replace(finding("continuity", passed=False, layer="raw"), numbers={"minutes": platform.now})
+        platform.found = [replace(found, message=message)]
+
+    fails()
+    platform.waiting = [("web", "2024-03-12T05", "2024-03-12T05", 1)]
+    tick()
+    for _ in range(3):
+        platform.now += 60_000_000
+        fails()
+        tick()
+        context = dg.build_sensor_context(instance=instance, definitions=definitions, sensor_name="watchdog")
+        assert "no change" in definitions.get_sensor_def("watchdog").evaluate_tick(context).skip_message
+    assert evaluations(instance, "continuity", RAW) == [("2024-03-12T05", False)]
 
 
 def test_an_hour_materialized_for_the_first_time_is_judged_after_that(definitions, tick, instance, platform):
