@@ -7,6 +7,7 @@ import json
 
 from nw_platform.cli.config_schema import config_schema
 from nw_platform.cli.output import Output, clock
+from nw_platform.record.hours import to_datetime
 from nw_platform.settings import check_history, load
 
 HELP = (
@@ -30,6 +31,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     check_history(settings, clock())
     # A wrong configuration is refused before what reads sources is even imported.
     from nw_platform.cli.probe import Probe, probe_all  # noqa: PLC0415
+    from nw_platform.cli.unmet import never_met  # noqa: PLC0415
 
     def line(probe: Probe) -> str:
         named = f"{probe.format} (sniffed)" if probe.sniffed else probe.format
@@ -59,4 +61,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
     for probe in probes:
         for problem in probe.problems:
             out.note(f"{probe.stream}: {problem}")
+    today = to_datetime(clock()).date()
+    for name, stream in settings.streams.items():
+        for told in never_met(stream, today):
+            out.note(f"warning: streams.{name}.{told}")
     return 1 if any(probe.problems for probe in probes) else 0

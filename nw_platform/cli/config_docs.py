@@ -29,6 +29,12 @@ streams:
     history: {from: 2015-05-17, until: 2015-05-21}
     expect:
       - {kind: volume, min_lines: 1, every: 15m}
+  dialer:
+    source: landing
+    path: "dialer/*.csv"
+    format: csv
+    expect:
+      - {kind: file, name: "dialer-{date}.csv", by: "06:00", grace: 30m}
   app:
     source: kafka_east
     topic: app.events
@@ -38,7 +44,6 @@ streams:
     retention: {raw: 30d, logs: 400d}
     expect:
       - {kind: heartbeat, every: 1m}
-      - {kind: file, name: "dialer-{date}.csv", by: "06:00", grace: 30m}
       - {kind: rate, name: payments_failing, where: "log_type = 'payment' AND status >= 500", max_pct: 5, every: 10m}
       - {kind: balance, name: calls, left: "log_type = 'call.begin'", right: "log_type = 'call.end'", tolerance_pct: 2}
       - {kind: values, column: status, allowed: [200, 201, 204, 400, 404, 500]}

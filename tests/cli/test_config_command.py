@@ -136,7 +136,7 @@ class TestReference:
 
     def test_its_example_is_valid(self):
         assert config_docs.EXAMPLE in DOCS.read_text()
-        assert set(parse(config_docs.EXAMPLE, base="/x", origin="x").streams) == {"web", "apache_access", "app"}
+        assert set(parse(config_docs.EXAMPLE, base="/x", origin="x").streams) == {"web", "apache_access", "dialer", "app"}
 
 
 KAFKA = "sources: {{k: {{kind: kafka, bootstrap: '{0}'}}}}\nstreams: {{app: {{source: k, topic: {1}, format: auto}}}}"
@@ -161,3 +161,32 @@ def test_brokers_that_do_not_answer_are_named(nw):
     assert "kafka 127.0.0.1:9" in err
     assert "refused" in err
     assert len(err.splitlines()) == 1
+
+
+EXPECTING = "streams: {{app: {{path: '{0}', format: json, expect: [{{kind: file, name: '{1}', by: '06:00'}}]}}}}"
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "warns"),
+    [
+        ("in/app-*.json", "dialer-{date}.csv", True),
+        ("in/app.json", "app-{date}.json", True),
+        ("in/*.csv", "dialer-{date}.csv", False),
+        ("in/*.csv.gz", "dialer-{date}.csv", False),
+        ("in/**/{a,dialer}-*", "dialer-{date:%Y%m%d}.csv", False),
+        ("in/app-*.json", "dialer-*.csv", False),  # not judged
+    ],
+)
+def test_a_file_that_its_stream_does_not_read_is_warned_of(nw, tmp_path, path, name, warns):
+    (tmp_path / "in").mkdir()
+    code, _, err = nw(EXPECTING.format(path, name), "config", "check")
+    assert code == 0
+    told = [line for line in err.splitlines() if "warning: streams.app.expect[0]: a file " in line]
+    assert bool(told) is warns
+    assert all(f"can never arrive: the stream reads {tmp_path / path}; widen" in line for line in told)
+
+
+def test_a_file_expected_of_topics_is_warned_of(nw):
+    text = KAFKA.format("127.0.0.1:9", "t").replace("format: auto", "expect: [{kind: file, name: x.csv, by: '06:00'}]")
+    _, _, err = nw(text, "config", "check")
+    assert "streams.app.expect[0]: a file x.csv can never arrive: the stream reads topics" in err

@@ -54,6 +54,10 @@ class Glob:
             for number, component in states
         )
 
+    def may_be_named(self, name: str) -> bool:
+        """Whether a file of this name, in some folder, can match."""
+        return any(components[-1](name) for components in self._names)
+
     def matches(self, below_base: str) -> bool:
         """Whether a path, relative to `base`, matches."""
         *folders, name = below_base.split("/")
