@@ -105,6 +105,15 @@ def locate(path: str | None = None, *, environ: Mapping[str, str] | None = None)
     return chosen if _URL.match(chosen) else str(Path(chosen).expanduser().absolute())
 
 
+def written(path: str) -> tuple[int, int] | None:
+    """Changes when a file is written; None: it is not there, or not a local file."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
+
+
 def parse(text: str, *, base: str, origin: str, work: Path | None = None) -> Settings:
     """The settings that a configuration's text stands for.
 

@@ -19,7 +19,7 @@ from nw_platform.alerts.dead_man import ping
 from nw_platform.alerts.evaluation import Alerting, scope_of
 from nw_platform.errors import NeverwinterError
 from nw_platform.ingest.compact import compact, compact_alerts
-from nw_platform.ingest.completeness import duplicates_by_hour, hour_balances
+from nw_platform.ingest.completeness import duplicates_by_hour
 from nw_platform.ingest.outcome import BatchReport, HourChange
 from nw_platform.ingest.rebuild import rebuild
 from nw_platform.ingest.replay import replay
@@ -37,10 +37,10 @@ from nw_platform.reports.plan import read_manifest, read_state
 from nw_platform.reports.publish import report_files, report_path
 from nw_platform.reports.tables import REPORT_TABLES
 from nw_platform.settings import Settings
-from nw_platform.sources.contract import Problem
 from nw_platform.watchdog.declared import rules_of_all
 from nw_platform.watchdog.findings import Finding
-from nw_platform.watchdog.observe import TickState, Watch
+from nw_platform.watchdog.observe import Watch
+from resources.current import CurrentSettings
 from resources.platform import (
     BuildOutcome,
     Health,
@@ -80,7 +80,8 @@ class LakePlatform:
         self._watches: dict[str, Watch] = {}
         self._lags = SourceLags(self._session)
         self._alerting_lock = threading.Lock()
-        self._alerting = Alerting.of(settings, self._session.lake)
+        self._alerting, self._alerting_by = Alerting.of(settings, self._session.lake), settings
+        self._current = CurrentSettings(settings)
 
     def clock(self) -> int:
         """The time."""
@@ -270,7 +271,7 @@ class LakePlatform:
         """Build the reports of some hours."""
         started, began = time.monotonic(), time.time()
         lake = self._session.lake
-        report = build(lake, self.settings, tables=tables, first=first, last=last, now=now, incomplete=self._incomplete)
+        report = build(lake, self.settings, tables=tables, first=first, last=last, now=now)
         files = report_files(lake.reports_root)
         rows = {
             (table, period): count
@@ -288,7 +289,7 @@ class LakePlatform:
     def findings(self, viewer: str | None, now: int, tick: LastTick) -> list[Finding]:
         """Evaluate every expectation and check."""
         with self._lock:
-            return self._judged(self._watch(viewer), now, tick)
+            return self._judged(self._watch(viewer), self.settings, now, tick)
 
     def alert(self, viewer: str, now: int, tick: LastTick, health: Health) -> str:
         """Evaluate the checks, and open, remind of and resolve alerts. Sending keeps nobody else waiting.
@@ -296,6 +297,10 @@ class LakePlatform:
         If the checks cannot be evaluated, what the platform says of itself and what is pending goes out all the same.
         """
         with self._alerting_lock:
+            settings = self._current.get()
+            if settings is not self._alerting_by:
+                self._alerting.close()
+                self._alerting, self._alerting_by = Alerting.of(settings, self._session.lake), settings
             at, also = self._alerting.begin(now)
             watched = self._alerting.watched()
             found: list[Finding] = []
@@ -304,15 +309,15 @@ class LakePlatform:
             with self._lock:
                 watch = self._watch(viewer)
                 try:
-                    found, judged = self._judged(watch, at, tick, also, watched), watch.judged()
+                    found, judged = self._judged(watch, settings, at, tick, also, watched), watch.judged()
                 except Exception as error:  # noqa: BLE001  (raised below, once those are told that can be)
                     problem = error
-            scope = scope_of(self.settings, judged, health.judged)
+            scope = scope_of(settings, judged, health.judged)
             outcome = self._alerting.evaluate([*found, *health.findings], scope, at, self.clock)
             if problem is not None:
                 raise problem
             self.seen(viewer)
-        unheard = ping(self.settings.alerts.dead_man)
+        unheard = ping(settings.alerts.dead_man)
         return f"{outcome.told()}; {unheard}" if unheard else outcome.told()
 
     def seen(self, viewer: str) -> None:
@@ -323,17 +328,14 @@ class LakePlatform:
     def _judged(
         self,
         watch: Watch,
+        settings: Settings,
         now: int,
         tick: LastTick,
         also: Mapping[str, Collection[str]] = MappingProxyType({}),
         watched: Mapping[str, int] = MappingProxyType({}),
     ) -> list[Finding]:
-        problems: dict[str, list[Problem]] = {}
-        for met in tick.problems:
-            problem = {name: value for name, value in met.items() if name != "stream"}
-            problems.setdefault(str(met["stream"]), []).append(Problem(**problem))  # type: ignore[arg-type]  # its JSON
-        state = TickState(problems, tick.failures, tick.ingested_until, self._lags.seen(tick, now))
-        return watch.findings(rules_of_all(self.settings), now, state, also=also, watched=watched)
+        rules = rules_of_all(settings)
+        return watch.findings(rules, now, self._lags.state(tick, now, rules), also=also, watched=watched)
 
     def _watch(self, viewer: str | None) -> Watch:
         lake = self._session.lake
@@ -342,9 +344,6 @@ class LakePlatform:
         if viewer not in self._watches:
             self._watches[viewer] = Watch(lake, folder=self.settings.work / "watch" / viewer)
         return self._watches[viewer]
-
-    def _incomplete(self, stream: str) -> set[str]:
-        return {hour for hour, balance in hour_balances(self._session.lake, stream).items() if not balance.whole}
 
 
 def _sums(batches: Iterable[BatchReport]) -> dict[str, dict[str, dict[str, int | float]]]:

@@ -6,12 +6,16 @@ A tick may run for minutes, and none may run at all: whoever waits for data hear
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from nw_platform.ingest.look import LaneLooked, look, wait_of
 from nw_platform.ingest.outcome import Lag
 from nw_platform.ingest.session import Session
+from nw_platform.sources.contract import Problem
+from nw_platform.watchdog.deadlines import fell_due
+from nw_platform.watchdog.expectations import StreamRules
+from nw_platform.watchdog.looking import TickState
 from nw_platform.watchdog.observations import LagSeen
 from resources.platform import LagNumbers, LastTick
 
@@ -48,13 +52,26 @@ class SourceLags:
         self._session = session
         self._waits: dict[tuple[str, str], tuple[int, int]] = {}  # stream, lane -> its last receipt; waiting since
 
-    def seen(self, tick: LastTick, now: int) -> dict[str, LagSeen]:
+    def state(self, tick: LastTick, now: int, rules: Iterable[StreamRules]) -> TickState:
+        """What the watchdog is to know of the last tick, and of the sources.
+
+        A file that has fallen due since that tick is looked for at once: its alert does not wait for the next one.
+        """
+        problems: dict[str, list[Problem]] = {}
+        for met in tick.problems:
+            problem = {name: value for name, value in met.items() if name != "stream"}
+            problems.setdefault(str(met["stream"]), []).append(Problem(**problem))  # type: ignore[arg-type]  # its JSON
+        until = tick.ingested_until
+        due = set() if until is None else {each.stream for each in rules if fell_due(each, until, now)}
+        return TickState(problems, tick.failures, until, self.seen(tick, now, due))
+
+    def seen(self, tick: LastTick, now: int, due: Collection[str] = ()) -> dict[str, LagSeen]:
         """The lag of each stream that is known. Streams that the tick failed for are not looked at."""
         at = tick.looked_at
         known = {} if at is None else {name: lag_seen(lag, at) for name, lag in tick.lags.items()}
-        if at is not None and now - at <= OLD_US:
-            return known
-        return known | self._look([s for s in self._session.settings.streams if s not in tick.failures], now, known)
+        is_new = at is not None and now - at <= OLD_US
+        streams = [s for s in self._session.settings.streams if s not in tick.failures and (not is_new or s in due)]
+        return known | self._look(streams, now, known)
 
     def _look(self, streams: list[str], now: int, known: Mapping[str, LagSeen]) -> dict[str, LagSeen]:
         began = time.monotonic()

@@ -1,4 +1,4 @@
-"""Sensor `alerts`: each minute, what is wrong is opened, what still is is reminded of, what is over is resolved."""
+"""Sensor `alerts`: twice a minute, what is wrong is opened, what still is is reminded of, what is over is resolved."""
 
 import dagster as dg
 
@@ -14,7 +14,7 @@ def build_alerts(platform: Platform) -> dg.SensorDefinition:
 
     @dg.sensor(
         name="alerts",
-        minimum_interval_seconds=60,
+        minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Opens, reminds of and resolves alerts, and sends them to the channels of the configuration.",
     )

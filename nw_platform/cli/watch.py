@@ -11,7 +11,6 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 from typing import Final
 from urllib.parse import urlsplit
@@ -24,7 +23,7 @@ from nw_platform.alerts.webserver import WatchError, ask, judge, unreachable
 from nw_platform.cli.output import Output, clock
 from nw_platform.errors import NeverwinterError, UsageError
 from nw_platform.lake.store import Lake
-from nw_platform.settings import Settings, load
+from nw_platform.settings import Settings, load, written
 from nw_platform.streams.quantities import parse_duration
 from nw_platform.watchdog.findings import Finding
 
@@ -79,7 +78,7 @@ class Watch:
         self, settings: Settings, url: str, silent_us: int, stop: threading.Event, *, stays: bool = True
     ) -> None:
         self._url, self._silent_us, self._stop = url, silent_us, stop
-        self._written = _written(settings.path)
+        self._written = written(settings.path)
         self._use(settings)
         self._answering_since: int | None = None
         self._silent_since: int | None = None
@@ -113,8 +112,8 @@ class Watch:
         """
         problem = ""
         for attempt in range(2):  # once is no reason: it may just be being written
-            written = _written(self._settings.path)
-            if written == self._written or (attempt and self._stop.wait(_PAUSE_S)):
+            mark = written(self._settings.path)
+            if mark == self._written or (attempt and self._stop.wait(_PAUSE_S)):
                 return ""
             try:
                 settings = load(self._settings.path)
@@ -123,7 +122,7 @@ class Watch:
             else:
                 self.close()
                 self._use(settings)
-                self._written = written
+                self._written = mark
                 return ""
         return problem
 
@@ -222,15 +221,6 @@ class Watch:
 def _scope(judged: frozenset[str]) -> Scope:
     """What was judged: of the platform these checks, and no stream, whatever the configuration says of streams."""
     return Scope(declared=None, streams=frozenset(), platform_checks=judged)
-
-
-def _written(path: str) -> tuple[int, int] | None:
-    """Changes when a file is written; None: it is not there, or not a local file."""
-    try:
-        status = Path(path).stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from nw_platform.watchdog.observations import FileSeen, StreamObservations
 
 CHECK = "expected_files"
 LOOK_BACK_DAYS: Final = 31
+_RECENT_DAYS: Final = 4
 _SETTLED_US: Final = 48 * HOUR_US  # a file that has been there for this long is not spoken of any more
 _PACKED: Final = r"(?:\.(?:gz|zst|bz2))?"
 _DATE: Final = re.compile(r"\{date(?::([^{}]*))?\}")
@@ -60,6 +61,15 @@ def due_files(rule: FileRule, now: int) -> list[Due]:
     here = to_datetime(now).astimezone(zone_of(rule.zone))
     days = (here.date() - timedelta(days=back) for back in range(LOOK_BACK_DAYS, -1, -1))
     return [_daily(rule, day) for day in days if day.weekday() in rule.weekdays and day not in rule.holidays]
+
+
+def fell_due(rules: StreamRules, since: int, now: int) -> bool:
+    """Whether a deadline with its grace lies after `since` and is over now (microseconds)."""
+    return any(
+        since < due.deadline + rule.grace_us <= now
+        for rule in rules.of(FileRule)
+        for due in due_files(rule, now)[-_RECENT_DAYS:]
+    )
 
 
 @lru_cache(maxsize=100_000)

@@ -38,8 +38,11 @@ class TickState:
     def up_to(self, stream: str) -> int | None:
         """Until when a stream's source was looked at, as far as is known: what only waits in a listing was not."""
         lag = self.lags.get(stream)
-        if self.is_listed_only and lag is not None and lag.seconds:
-            return lag.at - int(lag.seconds * 1_000_000)
+        if lag is not None and lag.seconds is not None:
+            if self.is_listed_only and lag.seconds:
+                return lag.at - int(lag.seconds * 1_000_000)
+            if self.ingested_until is not None and not lag.seconds:
+                return max(self.ingested_until, lag.at)
         return self.ingested_until
 
 

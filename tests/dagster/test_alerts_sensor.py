@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import os
 import threading
 
 import dagster as dg
@@ -20,6 +21,7 @@ from nw_platform.settings import parse
 from resources.health import CHECKS
 from resources.lake_platform import LakePlatform
 from resources.platform import Health, LastTick
+from resources.reported import Reported
 
 NOW = hour_start("2024-03-12T05")
 MINUTE = 60_000_000
@@ -49,7 +51,7 @@ def look(definitions, instance, name="alerts"):
 
 def test_it_runs_by_itself_each_minute(definitions):
     sensor = definitions.get_sensor_def("alerts")
-    assert sensor.minimum_interval_seconds == 60
+    assert sensor.minimum_interval_seconds == 30
     assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
 
 
@@ -221,3 +223,43 @@ def test_checks_that_cannot_be_evaluated_keep_nothing_else_waiting(
     alerts = Alerting.of(real.settings, Lake(real.settings.lake, work=tmp_path / "elsewhere")).state().open.values()
     assert sorted(alert.last.check for alert in alerts) == ["error_rate", "run"]
     assert receiver.pings == pings
+
+
+FILE = '{kind: file, name: "web-{date}.log", by: "05:30"}'
+
+
+def test_a_file_that_falls_due_is_missed_at_once_and_not_after_the_next_tick(defs, instance, real, receiver, tmp_path):
+    """Until the last tick all was in; after it nobody but this look has asked the source."""
+    (tmp_path / "in" / "web.log").write_text(GOOD * 20)
+    real.tick()
+    (tmp_path / "neverwinter.yaml").write_text(configuration(receiver).replace("{kind: error_rate, max_pct: 10}", FILE))
+    reported = Reported(instance.daemon_cursor_storage, real.settings.lake)
+    before, after = NOW + 29 * MINUTE, NOW + 30 * MINUTE + 20_000_000
+    reported.save_tick(LastTick(ingested_until=before, looked_at=before, lags={"web": {"lag_seconds": 0.0}}))
+    real.times.append(before)
+    assert look(defs, instance).startswith("no change; 0 open")
+    waiting = tmp_path / "in" / "web-2024-03-12.log"
+    waiting.write_text(GOOD)
+    os.utime(waiting, (before / 1e6, before / 1e6))
+    real.times.append(after)
+    assert look(defs, instance).startswith("no change; 0 open")  # it is there, and waits to be ingested
+    waiting.unlink()
+    assert look(defs, instance).startswith("1 opened; 1 open; 1 sent")
+    assert (receiver.got[0]["check"], receiver.got[0]["subject"]) == ("expected_files", "web-2024-03-12.log")
+
+
+def test_what_the_changed_configuration_expects_is_judged_at_once(defs, instance, real, receiver, tmp_path):
+    (tmp_path / "in" / "web.log").write_text(GOOD * 5 + BAD)
+    real.tick()
+    assert look(defs, instance).startswith("1 opened; 1 open")
+    path = tmp_path / "neverwinter.yaml"
+    path.write_text("streams: [")
+    assert look(defs, instance).startswith("no change; 1 open")  # what cannot be used changes nothing
+    path.write_text(configuration(receiver).replace("max_pct: 10", "max_pct: 50"))
+    assert look(defs, instance).startswith("1 resolved; 0 open")
+    path.write_text(configuration(receiver).replace("./lake", "./other").replace("max_pct: 10", "max_pct: 1"))
+    assert look(defs, instance).startswith("no change; 0 open")  # another lake is another platform
+
+
+def configuration(receiver) -> str:
+    return CONFIGURATION.replace("PORT", str(receiver.server_address[1]))
