@@ -6,6 +6,7 @@ Both judge daemons, so both must say the same: an alert that one opens, the othe
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from nw_platform.alerts.alert import PLATFORM
@@ -14,6 +15,7 @@ from nw_platform.watchdog.findings import Finding, Severity
 
 __all__ = ["DAEMON_SILENT_US", "daemon_finding", "platform_finding"]
 
+_FRESH_US: Final = 45_000_000
 DAEMON_SILENT_US: Final = 300_000_000  # a daemon gives a sign of life every 30 s, when it is not busy for longer
 
 
@@ -56,7 +58,10 @@ def daemon_finding(
     seen = {name: None if beat is None else int(beat * 1e6) for name, beat in heartbeats.items()}
     silent = sorted(name for name, at in seen.items() if now - max(at or 0, running_since) > silent_us)
     if not silent:
-        return platform_finding("daemon", "", passed=True, message="the Dagster daemon runs")
+        found = platform_finding("daemon", "", passed=True, message="the Dagster daemon runs")
+        # Who waits less long may have found it silent: only a new sign of life ends that.
+        is_fresh = all(at is not None and now - at <= _FRESH_US for at in seen.values())
+        return found if is_fresh else replace(found, is_known=False)
     times = [at for name in silent if (at := seen[name]) is not None]
     last = f"the last sign of life was {to_iso(max(times))}" if times else "there was no sign of life"
     which = "" if len(silent) == len(seen) else f" in part ({', '.join(silent)})"

@@ -12,7 +12,7 @@ import pytest
 from vault_server import Answering, free_port
 
 from nw_platform.alerts.evaluation import Alerting, scope_of
-from nw_platform.alerts.platform import platform_finding
+from nw_platform.alerts.platform import daemon_finding, platform_finding
 from nw_platform.alerts.webserver import WatchError, ask, judge
 from nw_platform.cli.main import main
 from nw_platform.cli.output import Output
@@ -63,6 +63,11 @@ class TestJudge:
         )
         assert "there was no sign of life" in wrong(dagster(heartbeat=None))["daemon|platform||"]
         assert wrong(dagster(heartbeat=31), silent_us=30 * S)
+
+    def test_only_a_new_sign_of_life_ends_what_one_who_waits_less_long_found(self):
+        for age, is_known in ((0, True), (45, True), (46, False), (299, False)):
+            finding = daemon_finding({"SENSOR": (NOW - age * S) / 1e6}, NOW, 0)
+            assert (finding.passed, finding.is_known) == (True, is_known)
 
     def test_right_after_its_start_the_old_heartbeat_says_nothing(self):
         assert wrong(dagster(heartbeat=86_400), since=NOW - 59 * S) == {}
