@@ -68,7 +68,7 @@ class Kafka(Service):
         return {"bootstrap": f"127.0.0.1:{ports['broker']}"}
 
     def _format(self, ports: Mapping[str, int]) -> None:
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        cluster = new_cluster_id(uuid.uuid4())
         settings = str(self._write_properties(ports))
         command = [*self._java(), "-cp", classpath("kafka"), "kafka.tools.StorageTool", "format"]
         done = subprocess.run(  # noqa: S603  (our own arguments)
@@ -131,3 +131,9 @@ def tool(main_class: str, *arguments: str) -> list[str]:
         RequirementError: Java, Maven or the jars are missing.
     """
     return [find_java(), "-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", classpath("kafka"), main_class, *arguments]
+
+
+def new_cluster_id(of: uuid.UUID) -> str:
+    """22 letters of base64 as Kafka writes its ids; none begins with a dash, which its tools take for an option."""
+    text = base64.urlsafe_b64encode(of.bytes).decode().rstrip("=")
+    return f"A{text[1:]}" if text.startswith("-") else text
