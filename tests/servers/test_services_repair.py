@@ -32,10 +32,19 @@ def stranger():
     process.wait()
 
 
+# It hears SIGTERM whatever the process that starts it does with signals, and says when.
+HEARING = (
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_DFL);"
+    "signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM}); print(1, flush=True); time.sleep(600)"
+)
+
+
 def pretend(service):
     """A process that looks like the service's. Returns once it can be found."""
     service._claim()
-    process = subprocess.Popen([*SLEEP, processes.mark(service.folder)], start_new_session=True)
+    command = [sys.executable, "-c", HEARING, processes.mark(service.folder)]
+    process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE)
+    process.stdout.readline()
     wait_until(lambda: processes.find(processes.mark(service.folder)))
     return process
 
