@@ -6,7 +6,6 @@ a word. Removed files stay on disk for `lake_grace`, for readers that still hold
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Final
@@ -25,8 +24,7 @@ from nw_platform.lake.tables import LakeTable
 from nw_platform.record.hours import HOUR_US, hour_start
 
 _ATTEMPTS: Final = 20
-_HOURS_US: Final = 3_600_000_000
-_ORPHAN_HOURS: Final = 24  # no run writes a file for so long before it commits it
+_LONGEST_WRITE_US: Final = 24 * HOUR_US  # no run writes a file for so long before it commits it
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +57,7 @@ def expire(
         results.append(_expire_stream(session, stream, now, dry_run=dry_run))
     if results and not dry_run:
         shared = _delete_leftovers(session.lake, ("receipts", "duplicates", "alerts", "reports"), now)
-        shared += _vacuum(session.lake.alerts(), math.ceil(session.settings.lake_grace_us / _HOURS_US))
+        shared += _vacuum(session.lake.alerts(), now, session.settings.lake_grace_us)
         results[0] = replace(results[0], deleted_files=results[0].deleted_files + shared)
     progress(len(names), len(names), "")
     return results
@@ -90,9 +88,8 @@ def _expire_stream(session: Session, stream: str, now: int, *, dry_run: bool) ->
         except CommitConflictError:
             recover(pipeline, now)
             continue
-        grace = math.ceil(session.settings.lake_grace_us / _HOURS_US)
         tables = (lake.raw(stream), lake.logs(stream), lake.duplicates(), lake.receipts())
-        deleted = sum(_vacuum(table, grace) for table in tables)
+        deleted = sum(_vacuum(table, now, session.settings.lake_grace_us) for table in tables)
         deleted += _delete_leftovers(lake, (lake.raw(stream).path, lake.logs(stream).path), now)
         return replace(found, deleted_files=deleted)
     raise LakeError(f"stream {stream}: other runs commit all the time; run nw retention again later")
@@ -129,13 +126,17 @@ def _is_old(hour: str, retention_us: int | None, now: int) -> bool:
 
 
 def _delete_leftovers(lake: Lake, folders: Collection[str], now: int) -> int:
-    return sum(delete_leftovers(lake, folder, now - _ORPHAN_HOURS * HOUR_US) for folder in folders)
+    return sum(delete_leftovers(lake, folder, now - _LONGEST_WRITE_US) for folder in folders)
 
 
-def _vacuum(table: LakeTable, grace_hours: int) -> int:
-    """Delete files that were removed before the grace, and files that no commit ever named and nobody still writes."""
+def _vacuum(table: LakeTable, now: int, grace_us: int) -> int:
+    """Delete files that were removed before the grace, and files that no commit ever named and nobody still writes.
+
+    Returns how many files were deleted.
+    """
     deleted = 0
-    for hours, full in ((grace_hours, False), (max(grace_hours, _ORPHAN_HOURS), True)):
-        if table.vacuum(older_than_hours=hours, full=full, dry_run=True):
-            deleted += len(table.vacuum(older_than_hours=hours, full=full, dry_run=False))
+    for age_us, full in ((grace_us, False), (max(grace_us, _LONGEST_WRITE_US), True)):
+        before = now - age_us
+        if table.vacuum(before=before, full=full, dry_run=True):
+            deleted += len(table.vacuum(before=before, full=full, dry_run=False))
     return deleted

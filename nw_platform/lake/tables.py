@@ -25,6 +25,7 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from nw_platform.deadlines import Patience
 from nw_platform.errors import CommitConflictError, LakeError, SchemaConflictError
+from nw_platform.lake.ages import hours_since
 from nw_platform.lake.native import DATA_S, line_of
 from nw_platform.lake.parquet import FileWriter, WrittenFile
 
@@ -290,18 +291,24 @@ class LakeTable:
 
     def orphans(self) -> list[str]:
         """Files in the table's folder that no commit names, relative to it: left by dead runs, or not ours at all."""
-        removed = set(self.vacuum(older_than_hours=0, full=False, dry_run=True))
-        return sorted(set(self.vacuum(older_than_hours=0, full=True, dry_run=True)) - removed)
+        removed = set(self.vacuum(before=None, full=False, dry_run=True))
+        return sorted(set(self.vacuum(before=None, full=True, dry_run=True)) - removed)
 
-    def vacuum(self, *, older_than_hours: int, full: bool, dry_run: bool) -> list[str]:
-        """Delete files that were removed longer ago than this (`full`: also such as no commit ever named).
+    def vacuum(self, *, before: int | None, full: bool, dry_run: bool) -> list[str]:
+        """Delete files that were removed before an instant (`full`: also such as no commit ever named).
 
-        Commits only if there is a file to delete: the log names removed files long after they are gone.
+        `before` is in microseconds since the epoch; None means whenever that was. An age is rounded up to whole hours,
+        so a file may stay up to an hour longer. Commits only if there is a file to delete: the log names removed
+        files long after they are gone.
+
+        Raises:
+            LakeError: the storage fails.
         """
         handle = self._load()
         if handle is None:
             return []
-        options = {"retention_hours": older_than_hours, "enforce_retention_duration": False, "full": full}
+        age = 0 if before is None else hours_since(before)
+        options = {"retention_hours": age, "enforce_retention_duration": False, "full": full}
         named = self.stored("vacuum", lambda: handle.vacuum(dry_run=True, **options), VACUUM_S)
         infos = self._files().get_file_info([f"{self.path}/{urllib.parse.unquote(name)}" for name in named])
         there = [name for name, info in zip(named, infos, strict=True) if info.type == pafs.FileType.File]

@@ -170,9 +170,9 @@ def test_vacuum_deletes_what_was_removed_long_ago_and_commits_nothing_for_nothin
     snapshot = lake.raw("s").snapshot()
     commit(snapshot, [], 2, removed=snapshot.files())
     version = lake.raw("s").snapshot().version
-    assert len(lake.raw("s").vacuum(older_than_hours=0, full=False, dry_run=True)) == 1
+    assert len(lake.raw("s").vacuum(before=None, full=False, dry_run=True)) == 1
     assert lake.raw("s").snapshot().version == version
-    assert len(lake.raw("s").vacuum(older_than_hours=0, full=False, dry_run=False)) == 1
+    assert len(lake.raw("s").vacuum(before=None, full=False, dry_run=False)) == 1
     version = lake.raw("s").snapshot().version
-    assert lake.raw("s").vacuum(older_than_hours=0, full=False, dry_run=False) == []
+    assert lake.raw("s").vacuum(before=None, full=False, dry_run=False) == []
     assert lake.raw("s").snapshot().version == version
