@@ -1,13 +1,14 @@
 """The best guess at a format, from the first bytes of a stream.
 
-Each candidate really parses the sample; the first that most of it fits is taken, the strictest being asked first.
+Each candidate parses the sample with the real framer and parser. A format is taken only if it reads four of five
+records whole, its time included; the strictest format is asked first. Where none does, the stream is `lines`.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import pyarrow as pa
@@ -15,142 +16,185 @@ import pyarrow.compute as pc
 
 from nw_platform.parsing.contract import ParseOptions
 from nw_platform.parsing.csv import header_names
-from nw_platform.parsing.csv_fields import split
-from nw_platform.parsing.framing import make_framer
+from nw_platform.parsing.layouts import candidate_layouts
 from nw_platform.parsing.log4j_layout import DEFAULT_LAYOUT, compile_layout
-from nw_platform.parsing.registry import make_format
-from nw_platform.record.envelope import SEVERITIES, TIMESTAMP
-from nw_platform.record.hours import hour_start
+from nw_platform.parsing.trial import Trial, try_parse
+from nw_platform.record.envelope import SEVERITIES
 
-__all__ = ["LAYOUTS", "sniff"]
+__all__ = ["ENOUGH", "Recognition", "recognise", "sniff"]
 
 SAMPLE_BYTES: Final = 256 << 10
 SAMPLE_LINES: Final = 500
 ENOUGH_LINES: Final = 2  # so that an unterminated line behind them is not needed
-ENOUGH: Final = 0.8  # of the sample's records have to fit
+ENOUGH: Final = 0.8  # of the sample's records have to be read whole
 
-# Layouts of log4j that are met often, the more particular first.
-LAYOUTS: Final = (
-    DEFAULT_LAYOUT,
-    "[%d{ISO8601}] %-5p %m (%c)%n",
-    "%d{yyyy-MM-dd HH:mm:ss.SSS} %5p %pid --- [%15.15t] %-40.40c : %m%n",
-    "%d{yyyy-MM-dd'T'HH:mm:ss.SSSXXX} %5p %pid --- [%15.15t] %-40.40c : %m%n",
-    "%d{ISO8601} [myid:%X{myid}] - %-5p [%t:%C{1}@%L] - %m%n",
-    "%d{ISO8601} [%t] %-5p %c - %m%n",
-    "%d{ISO8601} [%t] %-5p %c: %m%n",
-    "%d{ISO8601} %-5p [%t] %c - %m%n",
-    "%d{ISO8601} %-5p [%t] %c: %m%n",
-    "%d{ISO8601} %-5p %c{1}:%L - %m%n",
-    "%d{ISO8601} %-5p %c - %m%n",
-    "%d{ISO8601} %-5p %c: %m%n",
-    "%d{yyyy-MM-dd HH:mm:ss} %-5p %c{1}:%L - %m%n",
-    "%d{yyyy-MM-dd HH:mm:ss} %-5p %c: %m%n",
-    "%d{yy/MM/dd HH:mm:ss} %-5p %c: %m%n",
-    "%d{ISO8601} %-5p %m%n",
-    "%d{yyyy-MM-dd HH:mm:ss} %-5p %m%n",
-)
-
-_RECEIVED: Final = pa.scalar(hour_start("2200-01-01T00"), pa.int64()).cast(TIMESTAMP)
 _DELIMITERS: Final = (",", "\t", ";", "|")
 _COLUMN_NAME: Final = re.compile(r"[^\W\d][\w .@/()#%:-]*\Z")
 _BOM: Final = b"\xef\xbb\xbf"
+_KNOWN_LEVELS: Final = pa.array(sorted(set(SEVERITIES.values())))
+_LEVEL_WORDS: Final = pa.array(sorted(SEVERITIES))
+# Lines that continue no other: a JSON object, a syslog priority, or a time at the beginning.
+_BEGINS_RECORD: Final = re.compile(
+    r"\{\s*\"|<\d{1,3}>|\[?\d{4}[-/.]\d\d[-/.]\d\d[ T]\d\d:\d\d|[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d |"
+    r"\S+ \S+ \S+ \[\d\d/[A-Z][a-z]{2}/\d{4}:"
+)
 
 
-def sniff(sample: bytes) -> tuple[str, dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A format that does not read enough of a sample."""
+
+    format: str
+    good: int  # records that it reads whole
+    records: int
+    reason: str | None  # the most frequent reason of the others; None: they parse, but do not look like its records
+
+
+@dataclass(frozen=True, slots=True)
+class Recognition:
+    """What was made of a sample. `refused` holds, where that is `lines`, the formats that understand some of it."""
+
+    format: str
+    options: Mapping[str, Any] = field(default_factory=dict)  # the format's own
+    refused: tuple[Refused, ...] = ()
+
+    def reason(self) -> str:
+        """Say in one line why the stream is `lines`; empty for any other format."""
+        if self.format != "lines":
+            return ""
+        told = "no format reads four of five of its first lines"
+        if not self.refused:
+            return told
+        best = max(self.refused, key=lambda refused: refused.good / refused.records)
+        why = f" (most others: {best.reason})" if best.reason else ""
+        return f"{told}; {best.format} reads {best.good} of {best.records}{why}"
+
+
+def sniff(sample: bytes, declared: ParseOptions | None = None) -> tuple[str, dict[str, Any]]:
     """Guess the format of a stream from its beginning, unpacked; a few hundred lines are enough.
 
     Returns:
         The name of a format and the options it needs: log4j's `layout` where it is not the default, csv's `delimiter`
         and `names`. `("lines", {})` where nothing fits, also for an empty or a binary sample.
     """
-    lines = _lines(sample)
-    if not lines:
-        return "lines", {}
-    text = b"\n".join(lines) + b"\n"
-    if _is_json(lines):
-        return "json", {}
-    if _fits("combined", {}, text):
-        return "combined", {}
-    for layout in LAYOUTS:
-        options = {} if layout == DEFAULT_LAYOUT else {"layout": layout}
-        starts = re.compile(compile_layout(layout).start.encode())
-        if any(starts.match(line) for line in lines) and _fits("log4j", options, text):
-            return "log4j", options
-    if _fits("syslog", {}, text):
-        return "syslog", {}
-    return _csv(lines) or ("lines", {})
+    found = recognise(sample, declared)
+    return found.format, dict(found.options)
 
 
-def _lines(sample: bytes) -> list[bytes]:
-    """The first lines that are not blank; without the last one if that is unterminated and there are others enough."""
-    cut = sample[:SAMPLE_BYTES].removeprefix(_BOM)
-    found = cut.split(b"\n", SAMPLE_LINES)[:SAMPLE_LINES]
-    if not cut.endswith(b"\n") and len(found) > ENOUGH_LINES:
-        found.pop()
-    return [line.removesuffix(b"\r") for line in found if line.strip()]
+def recognise(sample: bytes, declared: ParseOptions | None = None) -> Recognition:
+    """Guess the format of a stream from its beginning, unpacked.
+
+    `declared` holds what is declared of the stream beside its format (encoding, event_time, columns ...): the
+    candidates have to read the sample as it says.
+    """
+    base = declared or ParseOptions(stream="sample", format="auto")
+    if base.message_format is not None:
+        return Recognition("json")  # only its records have a message
+    text = _beginning(sample, base.encoding)
+    lines = text.split("\n")[:-1]
+    if not any(line.strip() for line in lines):
+        return Recognition("lines")
+    return _Recogniser(replace(base, encoding="utf-8"), text.encode(errors="replace"), lines).recognise()
 
 
-def _enough(good: int, count: int) -> bool:
-    """Whether so many good records of `count` speak for a format. One broken one never speaks against it."""
-    return good >= ENOUGH * count or (good == count - 1 and good > 1)
+class _Recogniser:
+    """One sample on its way through the candidates. `tried` holds how far those came that were refused."""
+
+    def __init__(self, base: ParseOptions, text: bytes, lines: Sequence[str]) -> None:
+        self._base = base
+        self._text = text
+        self._lines = [line.removesuffix("\r") for line in lines]
+        self._tried: dict[str, Refused] = {}
+
+    def recognise(self) -> Recognition:
+        """Return the first candidate that reads enough."""
+        for name, options in self._candidates():
+            if self._reads_enough(name, options):
+                return Recognition(name, options)
+        refused = tuple(
+            tried for tried in self._tried.values() if tried.good or tried.reason not in (None, "bad_format")
+        )
+        return Recognition("lines", refused=refused)
+
+    def _candidates(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield formats and their options, the strictest first."""
+        if any(line.lstrip().startswith("{") for line in self._lines):
+            yield "json", {}
+        yield "combined", {}
+        for layout in self._layouts():
+            yield "log4j", {} if layout == DEFAULT_LAYOUT else {"layout": layout}
+        yield "syslog", {}
+        yield from self._tables()
+
+    def _layouts(self) -> Iterator[str]:
+        """Yield the log4j layouts that match most of the lines that begin as they say."""
+        for layout in candidate_layouts(self._lines):
+            compiled = compile_layout(layout)
+            start = re.compile(compiled.start)
+            first_lines = [line for line in self._lines if start.match(line)]
+            matches = pc.match_substring_regex(pa.array(first_lines, pa.string()), compiled.pattern)
+            if first_lines and _is_enough(int(pc.sum(matches).as_py() or 0), len(first_lines)):
+                yield layout
+
+    def _tables(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield csv with each delimiter by which the first line looks like names."""
+        header = self._lines[0]
+        for delimiter in _DELIMITERS:
+            options = {"delimiter": delimiter}
+            names = header_names(header, replace(self._base, format="csv", options=options))
+            if len(names) > 1 and _are_names(names, header, delimiter):
+                yield "csv", ({} if delimiter == "," else options) | {"names": names}
+
+    def _reads_enough(self, name: str, own: Mapping[str, Any]) -> bool:
+        """Return True if four of five records parse whole and look like what the format is for. Notes the count."""
+        options = replace(self._base, format=name, options={**self._base.options, **own})
+        trial = try_parse(options, self._text)
+        if trial is None:
+            return False
+        good, count = _looks_right(name, trial)
+        if name not in self._tried or good > self._tried[name].good:
+            self._tried[name] = Refused(name, good, count, trial.main_reason)
+        return _is_enough(good, count)
 
 
-def _is_json(lines: list[bytes]) -> bool:
-    return _enough(sum(_is_object(line) for line in lines), len(lines))
-
-
-def _is_object(line: bytes) -> bool:
-    try:
-        return isinstance(json.loads(line), dict)
-    except (ValueError, RecursionError):
-        return False
-
-
-def _fits(name: str, own: Mapping[str, Any], text: bytes) -> bool:
-    """Whether most records of the sample parse, and look like what the format is for."""
-    options = ParseOptions(stream="sample", format=name, options=own)
-    framer = make_framer(options, None, 0)
-    framed = [framer.feed(text), framer.finish(whole=True)]
-    value = pa.concat_arrays([rows.value for rows in framed])
-    count = len(value)
-    if not count:
-        return False
-    rows = pa.table(
-        {
-            "value": value,
-            "received_time": pa.repeat(_RECEIVED, count),
-            "source": pa.repeat("sample", count),
-            "source_partition": pa.repeat(pa.scalar(0, pa.int32()), count),
-            "source_start": pa.concat_arrays([rows.start for rows in framed]),
-            "source_end": pa.concat_arrays([rows.end for rows in framed]),
-            "incarnation": pa.repeat("sample", count),
-        }
-    )
-    parsed = make_format(options).parse(rows)
-    good = pc.is_null(parsed.column("reject_reason"))
+def _looks_right(name: str, trial: Trial) -> tuple[int, int]:
+    """(records that parse whole and look like what the format is for, records)."""
+    good: Any = trial.is_good
+    parsed = trial.parsed
+    strangers = 0
     if name == "log4j":
-        good = pc.and_(good, pc.is_in(parsed.column("severity"), pa.array(sorted(set(SEVERITIES.values())))))
+        good = pc.and_(good, pc.is_in(parsed.column("severity"), _KNOWN_LEVELS))
+        strangers = _strangers(trial.values)
     if name == "syslog":
         named = pc.or_(parsed.column("process").is_valid(), parsed.column("priority").is_valid())
-        good = pc.and_(good, named)
-    return _enough(int(pc.sum(good).as_py() or 0), count)
+        is_level = pc.is_in(pc.utf8_upper(parsed.column("host")), _LEVEL_WORDS)
+        good = pc.and_(pc.and_(good, named), pc.invert(is_level))
+    return int(pc.sum(good).as_py() or 0), trial.records + strangers
 
 
-def _csv(lines: list[bytes]) -> tuple[str, dict[str, Any]] | None:
-    """csv, if the first line looks like names and the others have as many fields."""
-    text = [line.decode("utf-8", "replace") for line in lines]
-    for delimiter in _DELIMITERS:
-        options = {"delimiter": delimiter}
-        names = header_names(text[0], ParseOptions(stream="sample", format="csv", options=options))
-        if len(names) < 2 or len(text) < 2 or not _are_names(names, text[0], delimiter):  # noqa: PLR2004  (one is no table)
-            continue
-        good = split(pa.array(text[1:], pa.string()), len(names), delimiter).good
-        if _enough(int(good.sum()), len(good)):
-            return "csv", ({} if delimiter == "," else options) | {"names": names}
-    return None
+def _strangers(records: pa.Array) -> int:
+    """Count the lines that were joined to a record, as stack traces are, though they begin one of another kind."""
+    texts = (value.decode("utf-8", "replace") for value in records.to_pylist())
+    joined = (line for text in texts for line in text.split("\n")[1:])
+    return sum(1 for line in joined if _BEGINS_RECORD.match(line))
+
+
+def _beginning(sample: bytes, encoding: str) -> str:
+    """The first lines of a sample; without the last one if that is unterminated and there are others enough."""
+    text = sample[:SAMPLE_BYTES].removeprefix(_BOM).decode(encoding, "replace").removeprefix("\ufeff")
+    lines = text.split("\n")
+    last = lines.pop()
+    if last and len(lines) < ENOUGH_LINES:
+        lines.append(last)
+    kept = lines[:SAMPLE_LINES]
+    return "".join(f"{line}\n" for line in kept)
+
+
+def _is_enough(good: int, count: int) -> bool:
+    return good >= ENOUGH * count and good > 0
 
 
 def _are_names(names: list[str], header: str, delimiter: str) -> bool:
-    """Whether a first line can be the names of columns: words, all different, none missing."""
+    """Return True if a first line can be the names of columns: words, all different, none missing."""
     given: Iterator[str] = (field.strip().strip('"').strip() for field in header.split(delimiter))
     return list(given) == names and all(_COLUMN_NAME.match(name) for name in names)

@@ -12,7 +12,7 @@ from nw_platform.streams.document import read
 from tests.sources.kafka_topics import Topics
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
-JSON_LINES = '{"ts": 1447777777000, "message": "a", "id": 1}\n' * 3
+JSON_LINES = '{"ts": 1447777777000, "message": "a", "id": "1"}\n' * 3
 
 
 @pytest.fixture
