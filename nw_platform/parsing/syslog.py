@@ -1,12 +1,10 @@
 """Format `syslog`: RFC 5424 and RFC 3164 in one stream, with the priority in front or without.
 
     <34>1 2003-10-11T22:14:15.003Z host app 123 ID47 [sdid key="value"] message
-    <34>Oct 11 22:14:15 host app[123]: message
-    Oct 11 22:14:15 host app[123]: message             as it stands in /var/log
-    2003-10-11T22:14:15.003+02:00 host app[123]: message     as rsyslog writes it now
+    <34>Oct 11 22:14:15 host app[123]: message          and its relatives: see `syslog_bsd`
 
-RFC 3164 is a description of habits: host and tag may be missing, the time may have a year or fractions. Option `year`:
-the year of times that name none; without it the latest year that is not after the received time by more than a day.
+Option `year`: the year of times that name none; without it the latest year that is not after the received time by
+more than a day.
 """
 
 from __future__ import annotations
@@ -21,12 +19,13 @@ import pyarrow.compute as pc
 from nw_platform.parsing.contract import ParseOptions
 from nw_platform.parsing.finish import Block, BlockFormat, Extracted
 from nw_platform.parsing.groups import Mask, as_extra, blank_to_null, match_groups, scatter
-from nw_platform.parsing.text_times import parse_yearless, year_option
-from nw_platform.parsing.times import parse_iso, parse_layout
+from nw_platform.parsing.syslog_bsd import read_lines
+from nw_platform.parsing.text_times import year_option
+from nw_platform.parsing.times import parse_iso
 
 __all__ = ["COLUMNS", "RULES_VERSION", "SyslogFormat"]
 
-RULES_VERSION: Final = 1
+RULES_VERSION: Final = 2
 
 COLUMNS: Final = {
     "facility": pa.string(),
@@ -67,32 +66,17 @@ _FACILITIES: Final = pa.array(
 _SEVERITIES: Final = pa.array(["EMERG", "ALERT", "CRIT", "ERR", "WARNING", "NOTICE", "INFO", "DEBUG"])
 _HIGHEST_PRIORITY: Final = 191
 
-_PRIORITY: Final = r"(?:<(?P<priority>\d{1,3})>)"
 _ISO: Final = r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:[.,]\d{1,12})?(?:Z|[+-]\d{2}:?\d{2})?"
-_CLOCK: Final = r"\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?"
-_MONTH: Final = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
-_LAYOUT: Final = "%b %d %H:%M:%S.%f"
 
 # Which rows are RFC 5424: nothing else has the version and a time after the priority.
 _IS_5424: Final = r"^(?:<\d{1,3}>)?[1-9]\d{0,2} (?:-|\d{4}-\d{2}-\d{2}T)"
 _5424: Final = (
-    rf"(?s)^{_PRIORITY}?[1-9]\d{{0,2}} (?P<time>\S+) (?P<host>\S+) (?P<process>\S+) (?P<procid>\S+) (?P<msgid>\S+) "
+    r"(?s)^(?:<(?P<priority>\d{1,3})>)?[1-9]\d{0,2} (?P<time>\S+) "
+    r"(?P<host>\S+) (?P<process>\S+) (?P<procid>\S+) (?P<msgid>\S+) "
     r'(?P<data>-|(?:\[[^ =\]"]+(?: [^ =\]"]+="(?:[^"\\\]]|\\.)*")*\])+)'
     "(?: (?:\ufeff)?(?P<message>.*))?$"
 )
 _5424_TIME: Final = rf"^(?:<\d{{1,3}}>)?[1-9]\d{{0,2}} (?P<time>{_ISO})(?: |$)"
-
-_LOCAL_ISO: Final = _ISO.replace("T", "[T ]", 1)
-_3164_TIME: Final = (
-    rf"^{_PRIORITY}? ?[*.]?(?:(?P<iso>{_LOCAL_ISO})|(?P<day>{_MONTH} {{1,2}}\d{{1,2}}) "
-    rf"(?:(?P<year_before>\d{{4}}) )?(?P<clock>{_CLOCK})(?: (?P<year_after>(?:19|20)\d{{2}}))?)(?::? |$)"
-)
-# A host never ends with a colon nor holds a bracket: that would be a tag, and the host is missing. A tag has its
-# process id in brackets, or a colon and a blank behind it; anything else is message already.
-_3164: Final = (
-    rf"(?s){_3164_TIME}(?:(?P<host>[^\s\[\]]*[^\s:\[\]])(?: |$))?"
-    r"(?:(?P<process>[^\s:\[\]]+)(?:\[(?P<procid>[^\]\s]*)\](?:: ?| |$)|:(?: |$)))?(?P<message>.*)$"
-)
 
 
 @dataclass(slots=True)
@@ -104,7 +88,7 @@ class _Parts:
     columns: dict[str, pa.Array]
 
 
-_TEXTS: Final = ("priority", "host", "process", "procid", "msgid", "data", "message")
+_TEXTS: Final = ("priority", "host", "process", "procid", "msgid", "data", "message", "sequence")
 
 
 class SyslogFormat(BlockFormat):
@@ -136,40 +120,13 @@ class SyslogFormat(BlockFormat):
             rest, _ = match_groups(text.filter(pa.array(~found)), _5424_TIME)
             time = scatter(rest["time"], ~found, time)
         columns = {name: _dash_to_null(values) for name, values in groups.items() if name != "message"}
-        return _Parts(parse_iso(time, self._zone), found, columns | {"message": blank_to_null(groups["message"])})
+        columns |= {"message": blank_to_null(groups["message"]), "sequence": pa.nulls(len(text), pa.string())}
+        return _Parts(parse_iso(time, self._zone), found, columns)
 
     def _rfc3164(self, text: pa.Array, received: pa.Array) -> _Parts:
-        groups, found = match_groups(text, _3164)
-        times = {name: groups.pop(name) for name in ("iso", "day", "year_before", "clock", "year_after")}
-        if not found.all():
-            rest, _ = match_groups(text.filter(pa.array(~found)), _3164_TIME)
-            times = {name: scatter(rest[name], ~found, values) for name, values in times.items()}
+        times, found, columns = read_lines(text, received, zone=self._zone, year=self._year)
         missing = pa.nulls(len(text), pa.string())
-        columns = {name: _dash_to_null(values) for name, values in groups.items() if name != "message"}
-        columns["message"] = blank_to_null(groups["message"])
-        something = [columns[name].is_valid() for name in ("host", "process", "message")]
-        found &= pc.or_(pc.or_(*something[:2]), something[2]).to_numpy(zero_copy_only=False)
-        columns |= {"msgid": missing, "data": missing}
-        return _Parts(self._times(times, received), found, columns)
-
-    def _times(self, parts: dict[str, pa.Array], received: pa.Array) -> pa.Array:
-        """The times of RFC 3164 lines: month and day, with a year or without one, or ISO 8601."""
-        given = {name: blank_to_null(values) for name, values in parts.items()}
-        year = pc.coalesce(given["year_before"], given["year_after"])
-        clock = pc.binary_join_element_wise(given["day"], given["clock"], " ")
-        clock = pc.if_else(pc.match_substring(clock, "."), clock, pc.binary_join_element_wise(clock, "0", "."))
-        if year.null_count == len(year):
-            times = parse_yearless(clock, _LAYOUT, received, zone=self._zone, year=self._year)
-        else:
-            whole = pc.binary_join_element_wise(year, clock, " ")
-            yearless = pc.if_else(pc.is_null(year), clock, pa.scalar(None, pa.string()))
-            times = pc.coalesce(
-                parse_layout(whole, f"%Y {_LAYOUT}", self._zone),
-                parse_yearless(yearless, _LAYOUT, received, zone=self._zone, year=self._year),
-            )
-        return (
-            times if given["iso"].null_count == len(year) else pc.coalesce(parse_iso(given["iso"], self._zone), times)
-        )
+        return _Parts(times, found, columns | {"msgid": missing, "data": missing})
 
 
 def _merge(modern: Mask, one: _Parts, other: _Parts) -> _Parts:
@@ -202,9 +159,10 @@ def _extracted(parts: _Parts) -> Extracted:
         "structured_data": given["data"],
         "message": given["message"],
     }
-    odd = pc.if_else(is_pid, pa.scalar(None, pa.string()), given["procid"])
-    extra = None if odd.null_count == len(odd) else as_extra({"procid": odd})
-    return Extracted(parts.time, bad if bad.any() else None, columns=columns, extra=extra)
+    procid = pc.if_else(is_pid, pa.scalar(None, pa.string()), given["procid"])
+    left = {"procid": procid, "sequence_number": given["sequence"]}
+    said = {name: values for name, values in left.items() if values.null_count < len(values)}
+    return Extracted(parts.time, bad if bad.any() else None, columns=columns, extra=as_extra(said))
 
 
 def _dash_to_null(values: pa.Array) -> pa.Array:
