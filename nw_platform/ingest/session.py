@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from nw_platform.ingest.lanes import lanes_by_epoch
 from nw_platform.ingest.pipeline import Pipeline
+from nw_platform.ingest.resolving import is_open, kept_format, resolve, to_be_kept
 from nw_platform.ingest.sampling import first_bytes
-from nw_platform.lake.receipts import ReceiptLog
 from nw_platform.lake.store import Lake
-from nw_platform.parsing.csv import header_names
-from nw_platform.parsing.framing import has_header, make_framer
+from nw_platform.parsing.framing import make_framer
 from nw_platform.parsing.registry import make_format, rules_digest
-from nw_platform.parsing.sniff import sniff
 from nw_platform.settings import Settings
 from nw_platform.sources.contract import Budget, Source
 from nw_platform.sources.registry import open_source
 from nw_platform.streams.declaration import StreamDecl
-from nw_platform.streams.sniffing import resolve_format
 
 
 class Session:
@@ -53,7 +48,7 @@ class Session:
                 return ()
             options = resolved.parse_options()
             form, framer, rules = make_format(options), functools.partial(make_framer, options), rules_digest(options)
-            sniffed = _sniffed(resolved) if _open(declared) else None
+            sniffed = to_be_kept(resolved) if is_open(declared) else None
             self._pipelines[stream] = [
                 Pipeline(
                     self.lake, stream, sources, form, framer,
@@ -104,35 +99,10 @@ class Session:
 
     def _resolved(self, declared: StreamDecl, sources: Sequence[Source]) -> StreamDecl | None:
         """The declaration with its format and, for csv, the names in its header: found out once, kept in receipts."""
-        if not _open(declared):
+        if not is_open(declared):
             return declared
-        receipts = self.lake.receipts().snapshot()
-        for lane in itertools.chain(*lanes_by_epoch(self.lake.raw(declared.name).snapshot())):
-            log = ReceiptLog(self.lake, receipts, declared.name, lane)
-            for receipt in (*log[1:9], *reversed(log[-8:])):
-                if "format" in receipt.detail:
-                    return declared.with_changes(**receipt.detail["format"])
+        kept = kept_format(self.lake, declared.name, self.lake.receipts().snapshot())
+        if kept is not None:
+            return declared.with_changes(**kept)
         sample = next(filter(None, map(first_bytes, sources)), b"")
-        if not sample:
-            return None
-        resolved = resolve_format(declared, sample, sniff)
-        return _with_header(resolved, sample) if _open(resolved) else resolved
-
-
-def _open(declared: StreamDecl) -> bool:
-    """Whether the stream's columns are known only after a look at its first bytes."""
-    options = declared.parse_options().options
-    headed = declared.format == "csv" and has_header("csv", options) and "names" not in options
-    return headed or declared.format == "auto"
-
-
-def _with_header(declared: StreamDecl, sample: bytes) -> StreamDecl:
-    """A csv stream's declaration with the names in the header of its first file."""
-    options = declared.parse_options()
-    header = sample.removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0].rstrip(b"\r")
-    names = header_names(header.decode(declared.encoding, errors="replace"), options)
-    return declared.with_changes(options={**declared.options, "names": names})
-
-
-def _sniffed(resolved: StreamDecl) -> dict[str, Any]:
-    return {"format": resolved.format, "options": dict(resolved.options)}
+        return resolve(declared, sample) if sample else None

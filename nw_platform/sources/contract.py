@@ -72,6 +72,18 @@ class Plan:
         return any(problem.kind == "lost" and problem.partition is not None for problem in self.problems)
 
 
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What is at a source, for people, and which spans are worth a sample. Nothing of it is kept or counted."""
+
+    found: int = 0  # files or topics
+    empty: int = 0  # of them: files without a byte, topics without a record
+    records: int | None = None  # at the source in all; None: it cannot say
+    spans: tuple[Span, ...] = ()  # for `read`, a few, of bounded size
+    problems: tuple[Problem, ...] = ()
+    ignored: tuple[str, ...] = ()  # names that match but are not read, each with why; at most 10
+
+
 @dataclass(slots=True)
 class SpanReader:
     """One span being read: iterate it to its end, then look at `span` and `problems`."""
@@ -110,6 +122,16 @@ class Source(Protocol):
 
         Raises:
             SourceError: the source cannot be reached; the stream is tried again at the next tick.
+        """
+
+    def survey(self, now: int, budget: Budget) -> Survey:
+        """Look at what is there, instead of a plan: for a sample by a source that ingests nothing.
+
+        `budget` is that of one span: the spans begin and end where the source has its oldest or its newest records.
+        Changes nothing at the source, and no position.
+
+        Raises:
+            SourceError: the source cannot be reached.
         """
 
     def read(self, span: Span, make_framer: Callable[[str | None, int], Any]) -> SpanReader:

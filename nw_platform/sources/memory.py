@@ -17,7 +17,7 @@ import pyarrow as pa
 from nw_platform.errors import SourceError
 from nw_platform.record.envelope import RAW_SCHEMA, TIMESTAMP
 from nw_platform.record.spans import Receipt, Span
-from nw_platform.sources.contract import Budget, Plan, Problem, SpanReader
+from nw_platform.sources.contract import Budget, Plan, Problem, SpanReader, Survey
 
 _SCHEMA: Final = pa.schema(
     [RAW_SCHEMA.field(name) for name in ("value", "key", "headers", "source_start", "source_end", "received_time")]
@@ -168,6 +168,20 @@ class MemorySource:
             if end > start and len(spans) < budget.spans:
                 spans.append(Span(self._topic, number, start, end, f"{incarnation}.{number}"))
         return Plan(tuple(spans), tuple(problems), more, oldest=oldest, waiting=waiting)
+
+    def survey(self, now: int, budget: Budget) -> Survey:
+        """See Source. The sample is of the newest records of each partition."""
+        del now
+        incarnation, partitions = self._mine()
+        spans = tuple(
+            Span(self._topic, number, max(part.first, part.end - budget.records), part.end, f"{incarnation}.{number}")
+            for number, part in sorted(partitions.items())[: budget.spans]
+            if part.records
+        )
+        records = sum(len(part.records) for part in partitions.values())
+        return Survey(
+            found=int(bool(incarnation)), empty=int(bool(incarnation) and not records), records=records, spans=spans
+        )
 
     def read(self, span: Span, make_framer: Callable[[str | None, int], Any]) -> SpanReader:
         """See Source. Records need no framing."""

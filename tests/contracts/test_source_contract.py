@@ -10,6 +10,8 @@ import pytest
 from hdfs import InsecureClient
 
 from nw_platform.errors import ConfigError, SourceError
+from nw_platform.parsing.contract import ParseOptions
+from nw_platform.parsing.framing import make_framer
 from nw_platform.sources.contract import Budget
 from nw_platform.sources.memory import memory_log
 from nw_platform.sources.registry import open_source
@@ -217,6 +219,27 @@ def test_a_budget_cuts_and_the_rest_follows(lane, place):
     lane.crash()
     for span in lane.spans:
         assert lane.replay(span) == lane.recorded(span)
+
+
+def test_a_survey_is_a_sample_of_what_is_there_and_moves_nothing(lane, place):
+    place.append([b"%05d" % number for number in range(50)])
+    lane.step(NOW)
+    positions = lane.source.positions()
+    looking = place.open()
+    found = looking.survey(NOW, Budget(bytes=100, records=10, spans=3))
+    assert (found.found, found.empty, found.problems, found.ignored) == (1, 0, (), ())
+    assert found.records in (None, 50)
+    values = [value for span in found.spans for value in values_of(looking, span)]
+    assert 0 < len(values) < 50
+    assert set(values) <= set(lane.values)
+    looking.close()
+    assert lane.source.positions() == positions
+    assert lane.step(NOW) == []
+
+
+def values_of(source, span):
+    batches = source.read(span, lambda header, at: make_framer(ParseOptions("s", "lines"), header, at)).batches
+    return [value for batch in batches for value in batch["value"].to_pylist()]
 
 
 def test_what_is_gone_is_said(lane, place):

@@ -7,6 +7,7 @@ import gzip
 import os
 import shutil
 
+import fsspec
 import pytest
 import zstandard
 
@@ -533,3 +534,54 @@ def test_a_hint_of_a_growing_stream_says_nothing_of_one_that_is_not(zone, lane):
     reader.open = lane("*", growing=False).open
     reader.crash()
     assert reader.drain(NOW) == [b"2"]
+
+
+# --- a look at what is there ---
+
+
+def survey(zone, path="*.log", **options):
+    source = open_source("landing", url=str(zone), path=path, **options)
+    try:
+        return source.survey(NOW, Budget(bytes=1000, records=10, spans=1))
+    finally:
+        source.close()
+
+
+def test_a_survey_samples_the_oldest_and_the_newest_file_that_have_records(zone):
+    put(zone / "a.log", b"", at=FILE_TIME - 1)
+    for number in range(6):
+        put(zone / f"b{number}.log", b"x\n", at=FILE_TIME + number)
+    put(zone / "c.log.gz", gzip.compress(b"y\n"), at=FILE_TIME + 9)
+    found = survey(zone, "*.log*")
+    assert (found.found, found.empty) == (8, 1)
+    assert [span.source for span in found.spans] == ["b0.log", "c.log.gz"]
+    put(zone / "d.log", b"no end yet", at=FILE_TIME + 99)
+    assert [span.source for span in survey(zone, "*.log*", growing=True).spans] == ["b0.log", "c.log.gz"]
+    assert [span.source for span in survey(zone, "b3.log").spans] == ["b3.log"]
+
+
+def test_a_survey_of_many_files_opens_a_few(zone, monkeypatch):
+    for number in range(200):
+        put(zone / f"{number:03}.log", b"x\n", at=FILE_TIME + number)
+    opened = []
+    monkeypatch.setattr(
+        LocalFiles, "open", lambda self, path, old=LocalFiles.open: opened.append(path) or old(self, path)
+    )
+    assert survey(zone).found == 200
+    assert len(opened) <= 8
+
+
+@pytest.mark.parametrize("url", ["local", "memory"])
+def test_a_survey_names_what_matches_and_is_not_ready(zone, url):
+    names = (".hidden.log", "_tmp.log", "a.log._COPYING_", ".other.txt", "b.log")
+    if url == "local":
+        for name in names:
+            put(zone / name, b"x\n")
+        found = survey(zone)
+    else:
+        system = fsspec.filesystem("memory")
+        for name in names:
+            system.pipe(f"/survey/{name}", b"x\n")
+        found = survey("memory://survey")
+    assert found.found == 1
+    assert sorted(found.ignored) == [".hidden.log", "_tmp.log", "a.log._COPYING_"]

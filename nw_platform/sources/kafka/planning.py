@@ -9,11 +9,11 @@ from operator import itemgetter
 from typing import Final
 
 from nw_platform.record.spans import Span
-from nw_platform.sources.contract import Budget, Problem
+from nw_platform.sources.contract import Budget, Problem, Survey
 from nw_platform.sources.kafka.client import Topic
 from nw_platform.sources.kafka.positions import Incarnation, Positions, incarnation_of, matches
 
-__all__ = ["GUESSED_BYTES", "Doubt", "Layout", "Sizes", "View", "cut_short", "lay_out"]
+__all__ = ["GUESSED_BYTES", "Doubt", "Layout", "Sizes", "View", "cut_short", "lay_out", "newest"]
 
 GUESSED_BYTES: Final = 1024.0  # of a record, before any was read
 
@@ -95,9 +95,7 @@ def lay_out(
             after.move(partition, start)
             after.see(partition, end)
             ends[place] = end
-    for (name, partition), failure in sorted(view.failures.items()):
-        reason = f"{name}/{partition} cannot be read now: {failure}; see that all brokers run"
-        layout.problems.append(Problem("unreadable", name, 0, reason, partition=partition))
+    _unreachable(view, layout)
     backlog = {place: ends[place] - start for place, (start, _) in layout.starts.items() if ends[place] > start}
     taken = _shared(backlog, budget, sizes, turn)
     spans = []
@@ -108,6 +106,28 @@ def lay_out(
     layout.waiting = None if view.failures else sum(backlog.values())
     layout.more = sum(backlog.values()) > sum(taken.values())
     return layout
+
+
+def newest(view: View, asked: Sequence[str], lane: tuple[int, int], budget: Budget) -> Survey:
+    """The last records of some partitions that have any: of each topic one, then of each topic a second one ..."""
+    layout = Layout()
+    _missing(view, Positions(), asked, lane, layout)
+    _unreachable(view, layout)
+    filled = [(place, bounds) for place, bounds in sorted(view.bounds.items()) if bounds[1] > bounds[0]]
+    rank: dict[Place, int] = {}
+    for _, of_topic in itertools.groupby(filled, key=lambda item: item[0][0]):
+        rank.update({place: number for number, (place, _) in enumerate(of_topic)})
+    spans = []
+    for (name, partition), (low, end) in sorted(filled, key=lambda item: (rank[item[0]], item[0]))[: budget.spans]:
+        incarnation = incarnation_of(view.topics[name].id, partition, 0)
+        spans.append(Span(name, partition, max(low, end - budget.records), end, incarnation))
+    return Survey(
+        found=len(view.topics),
+        empty=len(view.topics) - len({name for (name, _), _ in filled}),
+        records=None if view.failures else sum(end - low for _, (low, end) in filled),
+        spans=tuple(spans),
+        problems=tuple(layout.problems),
+    )
 
 
 def cut_short(view: View, positions: Positions) -> list[Doubt]:
@@ -147,6 +167,13 @@ def _missing(view: View, positions: Positions, asked: Sequence[str], lane: tuple
             layout.after.forget(name, topic_id)
         if topic is None and name in named and lane[0] == 0:
             layout.problems.append(Problem("unreadable", name, 0, f"topic {name} does not exist; {_CREATE}"))
+
+
+def _unreachable(view: View, layout: Layout) -> None:
+    """Say which partitions cannot be looked at now."""
+    for (name, partition), failure in sorted(view.failures.items()):
+        reason = f"{name}/{partition} cannot be read now: {failure}; see that all brokers run"
+        layout.problems.append(Problem("unreadable", name, 0, reason, partition=partition))
 
 
 def _replaced(

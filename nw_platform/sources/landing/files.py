@@ -39,10 +39,14 @@ class RawFile(Protocol):
 
 @dataclass(slots=True)
 class Listing:
-    """Ready files of a landing zone. `others` are ready files beside them whose names do not match."""
+    """Ready files of a landing zone. `others` are ready files beside them whose names do not match.
+
+    `ignored` are names that match, or would without what says that they are not ready (`.`, `_`, `._COPYING_`).
+    """
 
     files: dict[str, Stamp] = field(default_factory=dict)
     others: list[str] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
 

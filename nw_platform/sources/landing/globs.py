@@ -103,6 +103,11 @@ def is_ready(name: str) -> bool:
     return not name.startswith((".", "_")) and not name.endswith("._COPYING_")
 
 
+def ready_name(name: str) -> str:
+    """What a file that is not ready will be called, by the habits of those who write it, once it is."""
+    return name.removesuffix("._COPYING_").lstrip("._")
+
+
 def _literal_folder(pattern: str) -> str:
     magic = _MAGIC.search(pattern)
     literal = pattern[: magic.start()] if magic else pattern

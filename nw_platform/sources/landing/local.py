@@ -17,7 +17,7 @@ from nw_platform.sources.landing.files import (
     reason_of,
     unreadable,
 )
-from nw_platform.sources.landing.globs import Glob, States, is_ready
+from nw_platform.sources.landing.globs import Glob, States, is_ready, ready_name
 
 
 class LocalFiles:
@@ -83,6 +83,8 @@ class _Walk:
         for entry in found:
             name = entry.name
             if not is_ready(name):
+                if accepts(ready_name(name)) is not None:
+                    self.listing.ignored.append(prefix + name)
                 continue
             accepted = accepts(name) is not None
             try:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from nw_platform.errors import SourceError
 from nw_platform.record.hours import to_us
 from nw_platform.sources.landing.files import GuardedFile, Listing, RawFile, Stamp, guarded, no_file, reason_of
-from nw_platform.sources.landing.globs import Glob, is_ready
+from nw_platform.sources.landing.globs import Glob, is_ready, ready_name
 
 _TIME_KEYS: Final = ("mtime", "LastModified", "last_modified", "modificationTime", "modified", "modify", "created")
 _TAG_KEYS: Final = ("ETag", "etag", "md5Hash", "checksum", "fileId")
@@ -44,9 +44,14 @@ class RemoteFiles:
         prefix = f"{glob.base}/" if glob.base else ""
         for full, info in found.items():
             below = full[start:]
-            if not below or not all(is_ready(part) for part in below.split("/")):
+            if not below:
                 continue
             path = prefix + below
+            if not all(is_ready(part) for part in below.split("/")):
+                folder, slash, name = below.rpartition("/")
+                if info.get("type") != "directory" and glob.matches(folder + slash + ready_name(name)):
+                    listing.ignored.append(path)
+                continue
             if info.get("type") == "directory":
                 *folders, name = below.split("/")
                 if _named(glob, folders, name):

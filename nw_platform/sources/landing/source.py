@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from nw_platform.errors import SourceError
 from nw_platform.record.spans import Receipt, Span
-from nw_platform.sources.contract import Budget, Plan, SpanReader
+from nw_platform.sources.contract import Budget, Plan, SpanReader, Survey
 from nw_platform.sources.landing.files import Files, Listing, Stamp
 from nw_platform.sources.landing.fingerprint import head_hash
 from nw_platform.sources.landing.globs import Glob
@@ -20,6 +20,7 @@ from nw_platform.sources.landing.identity import peek, stems
 from nw_platform.sources.landing.ledger import Ledger, identity_of
 from nw_platform.sources.landing.planning import Planner
 from nw_platform.sources.landing.reading import Reader
+from nw_platform.sources.landing.survey import survey
 from nw_platform.sources.landing.systems import open_files
 from nw_platform.sources.landing.unpack import codec_of
 
@@ -90,6 +91,10 @@ class LandingSource:
         if self._ledger.learned:
             self._unsaved, self._ledger.learned = max(self._unsaved, len(self._ledger.contents)), False
         return plan
+
+    def survey(self, now: int, budget: Budget) -> Survey:
+        """See Source."""
+        return survey(self._files, self._glob, now, budget, growing=self._growing)
 
     def read(self, span: Span, make_framer: Callable[[str | None, int], Any]) -> SpanReader:
         """See Source."""

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 from nw_platform.errors import SourceError
 from nw_platform.sources.contract import Problem
 from nw_platform.sources.landing.files import GuardedFile, Listing, RawFile, Stamp, guarded, no_file, reason_of
-from nw_platform.sources.landing.globs import Glob, States, is_ready
+from nw_platform.sources.landing.globs import Glob, States, is_ready, ready_name
 
 
 class Entry(NamedTuple):
@@ -71,6 +71,8 @@ class TreeFiles:
         accepts = glob.matcher(states)
         for name, stamp in self._entries(folder, listing):
             if not is_ready(name):
+                if stamp is not None and accepts(ready_name(name)) is not None:
+                    listing.ignored.append(prefix + name)
                 continue
             if stamp is None:
                 if glob.names_it(states, name):

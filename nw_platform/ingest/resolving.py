@@ -1,0 +1,56 @@
+"""What a stream's format is where the declaration leaves it open: found out once, kept in the stream's receipts."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+from nw_platform.ingest.lanes import lanes_by_epoch
+from nw_platform.lake.receipts import ReceiptLog
+from nw_platform.lake.store import Lake
+from nw_platform.lake.tables import Snapshot
+from nw_platform.parsing.csv import header_names
+from nw_platform.parsing.framing import has_header
+from nw_platform.parsing.sniff import sniff
+from nw_platform.streams.declaration import StreamDecl
+from nw_platform.streams.sniffing import resolve_format
+
+__all__ = ["is_open", "kept_format", "resolve", "to_be_kept"]
+
+
+def is_open(declared: StreamDecl) -> bool:
+    """Return True if the stream's columns are known only after a look at its first bytes."""
+    options = declared.parse_options().options
+    is_headed = declared.format == "csv" and has_header("csv", options) and "names" not in options
+    return is_headed or declared.format == "auto"
+
+
+def kept_format(lake: Lake, stream: str, receipts: Snapshot | None) -> Mapping[str, Any] | None:
+    """Fields of the declaration that were found out before, as receipts hold them; None: nothing was yet."""
+    for lane in itertools.chain(*lanes_by_epoch(lake.raw(stream).snapshot())):
+        log = ReceiptLog(lake, receipts, stream, lane)
+        for receipt in (*log[1:9], *reversed(log[-8:])):
+            if "format" in receipt.detail:
+                kept: Mapping[str, Any] = receipt.detail["format"]
+                return kept
+    return None
+
+
+def to_be_kept(resolved: StreamDecl) -> dict[str, Any]:
+    """What receipts keep of a declaration whose format was found out."""
+    return {"format": resolved.format, "options": dict(resolved.options)}
+
+
+def resolve(declared: StreamDecl, sample: bytes) -> StreamDecl:
+    """The declaration with its format and, for csv, the names in its header, by the first bytes of the stream."""
+    resolved = resolve_format(declared, sample, sniff)
+    return _with_header(resolved, sample) if is_open(resolved) else resolved
+
+
+def _with_header(declared: StreamDecl, sample: bytes) -> StreamDecl:
+    """A csv stream's declaration with the names in the header of its first file."""
+    options = declared.parse_options()
+    header = sample.removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0].rstrip(b"\r")
+    names = header_names(header.decode(declared.encoding, errors="replace"), options)
+    return declared.with_changes(options={**declared.options, "names": names})
