@@ -6,8 +6,8 @@ The last field (nginx's format `main`) goes to `extra` as `forwarded_for`; it an
 `-` is null. Quoted fields are kept as they are written: backslashes and what they escape stay. A request of three
 parts becomes method, path and protocol; one without protocol the first two; any other is kept in `path` whole.
 
-Nearly all lines split at their quotes and blanks. The few with escaped quotes and those that are no access log
-lines at all are left to a regular expression, which costs several times as much.
+Nearly all lines split at their quotes and blanks. The others (see `combined_odd`) are left to regular expressions,
+which cost several times as much.
 """
 
 from __future__ import annotations
@@ -19,16 +19,18 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nw_platform.parsing.combined_odd import PARTS, match_odd
 from nw_platform.parsing.content import rows_with_byte
 from nw_platform.parsing.contract import ParseOptions
 from nw_platform.parsing.finish import Block, BlockFormat, Extracted
+from nw_platform.parsing.groups import as_extra
 from nw_platform.parsing.native import literal, query
 from nw_platform.parsing.pieces import Pieces, put
-from nw_platform.parsing.times import parse_layout
+from nw_platform.parsing.times import parse_iso, parse_layout
 
 __all__ = ["COLUMNS", "RULES_VERSION", "CombinedFormat"]
 
-RULES_VERSION: Final = 1
+RULES_VERSION: Final = 2
 
 COLUMNS: Final = {
     "remote_host": pa.string(),
@@ -46,26 +48,18 @@ COLUMNS: Final = {
 Mask = npt.NDArray[np.bool_]
 
 _LAYOUT: Final = "%d/%b/%Y:%H:%M:%S %z"
+_FRACTION: Final = "%d/%b/%Y:%H:%M:%S.%f %z"
 _NULL: Final = pa.scalar(None, pa.string())
-_DASHED: Final = ("remote_host", "ident", "remote_user", "status", "bytes_sent", "referrer", "user_agent")
+_COLUMNS: Final = ("remote_host", "ident", "remote_user", "status", "bytes_sent", "referrer", "user_agent")
+_EXTRA: Final = ("forwarded_for", "via", "vhost", "further")
 
 # Between the quotes of a common, a combined and a forwarded line lie this many pieces.
 _COMMON, _COMBINED, _FORWARDED = 3, 7, 9
 
-_QUOTED: Final = r'"(?:[^"\\]|\\.)*"'
-_LINE: Final = (
-    r"(?s)^(\S+) (\S+) (\S|\S.*?\S) \[([^\]]*)\] "
-    rf"({_QUOTED}) (\S+) (\S+)(?: ({_QUOTED}) ({_QUOTED})(?: ({_QUOTED}))?)? *$"
-)
-_GROUPS: Final = (
-    *("remote_host", "ident", "remote_user", "time", "request"),
-    *("status", "bytes_sent", "referrer", "user_agent", "forwarded"),
-)
-_WITH_QUOTES: Final = ("request", "referrer", "user_agent", "forwarded")
 _STAMP_LENGTH: Final = len(" [17/May/2015:10:05:03 +0000] ")
 _STAMP_SHAPE: Final = r"^ \[[^\]]*\] $"
 _BACKSLASH: Final = ord("\\")
-_STAMP: Final = r"\[([0-9]+/[^\]]*)\]"
+_COMMA: Final = ord(",")
 
 _METHOD: Final = r"^[A-Za-z_-]+$"
 _PROTOCOL: Final = r"^[A-Za-z]+/[0-9.]+$"
@@ -84,9 +78,17 @@ class CombinedFormat(BlockFormat):
         """Split at quotes and blanks; match what does not split."""
         parts, split = _split(block.text, fixed=self._layout == _LAYOUT)
         bad_format = None if split.all() else _match(block.text, ~split, parts)
-        time = parse_layout(parts["time"], self._layout, self._zone)
-        columns = {name: parts[name] for name in _DASHED} | _request(parts["request"])
-        return Extracted(time, bad_format, columns=columns, extra=_forwarded_json(parts["forwarded"]))
+        columns = {name: parts[name] for name in _COLUMNS} | _request(parts["request"])
+        said = {name: parts[name] for name in _EXTRA if parts[name].null_count < len(block.text)}
+        return Extracted(self._times(parts["time"]), bad_format, columns=columns, extra=as_extra(said))
+
+    def _times(self, text: pa.Array) -> pa.Array:
+        """Read times by the layout; where none is declared, also with a fraction, or in ISO 8601 as nginx can write."""
+        times = parse_layout(text, self._layout, self._zone)
+        if self._layout != _LAYOUT or times.null_count == text.null_count:
+            return times
+        others = pc.if_else(times.is_valid(), _NULL, _decoded(text))
+        return pc.coalesce(times, parse_layout(others, _FRACTION, self._zone), parse_iso(others, self._zone))
 
 
 def _split(text: pa.Array, *, fixed: bool) -> tuple[dict[str, pa.Array], Mask]:
@@ -103,8 +105,9 @@ def _split(text: pa.Array, *, fixed: bool) -> tuple[dict[str, pa.Array], Mask]:
 
     prefix, time, timed = _stamp(quotes.take(0, good), fixed=fixed)
     good &= timed
-    who = Pieces(prefix, " ", most=3)
+    who = Pieces(prefix, " ")
     good &= who.counts == 3  # noqa: PLR2004  (host, ident, user)
+    good &= who.equal(1, good, "-") & ~rows_with_byte(prefix, _COMMA)
 
     # ` 200 512 ` before a referrer, ` 200 512` at the end of a common line
     numbers = Pieces(quotes.take(2, good), " ")
@@ -129,9 +132,9 @@ def _split(text: pa.Array, *, fixed: bool) -> tuple[dict[str, pa.Array], Mask]:
         "bytes_sent": said(numbers, 2, good),
         "referrer": said(quotes, 3, combined),
         "user_agent": said(quotes, 5, combined),
-        "forwarded": said(quotes, 7, forwarded),
+        "forwarded_for": said(quotes, 7, forwarded),
     }
-    return parts, good
+    return parts | dict.fromkeys(("via", "vhost", "further"), pa.nulls(len(text), pa.string())), good
 
 
 def _stamp(prefix: pa.Array, *, fixed: bool) -> tuple[pa.Array, pa.Array, Mask]:
@@ -156,23 +159,11 @@ def _stamp(prefix: pa.Array, *, fixed: bool) -> tuple[pa.Array, pa.Array, Mask]:
 
 def _match(text: pa.Array, odd: Mask, parts: dict[str, pa.Array]) -> Mask:
     """Match the `odd` rows, put what is found into `parts`, and return the rows that do not match."""
-    groups = ", ".join(literal(name) for name in _GROUPS)
-    found = query(
-        f"SELECT unnest(regexp_extract(x, {literal(_LINE)}, [{groups}])), regexp_matches(x, {literal(_LINE)}) AS fits, "
-        f"regexp_extract(x, {literal(_STAMP)}, 1) AS stamp FROM lines",
-        lines=pa.table({"x": text.filter(pa.array(odd))}),
-    ).combine_chunks()
-    fits = found.column("fits").combine_chunks()
-    for name in _GROUPS:
-        values = found.column(name).combine_chunks()
-        if name in _WITH_QUOTES:  # a group that took no part is empty, an empty field is two quotes
-            values = pc.if_else(pc.equal(values, ""), _NULL, pc.utf8_slice_codeunits(values, 1, -1))
-        unfit = found.column("stamp").combine_chunks() if name == "time" else _NULL
-        if name in _DASHED:
-            values = _dash_to_null(values)
-        parts[name] = put(_decoded(parts[name]), odd, pc.if_else(fits, values, unfit))
+    found = match_odd(text.filter(pa.array(odd)))
+    for name in PARTS:
+        parts[name] = put(_decoded(parts[name]), odd, found.parts[name])
     bad = np.zeros(len(text), dtype=np.bool_)
-    bad[odd] = ~fits.to_numpy(zero_copy_only=False)
+    bad[odd] = ~found.found
     return bad
 
 
@@ -208,18 +199,6 @@ def _request(request: pa.Array) -> dict[str, pa.Array]:
     return columns
 
 
-def _forwarded_json(forwarded: pa.Array) -> pa.Array | None:
-    """`{"forwarded_for": ...}` where there is one; None if nowhere."""
-    forwarded = _dash_to_null(forwarded)
-    if forwarded.null_count == len(forwarded):
-        return None
-    found = query(
-        "SELECT CASE WHEN x IS NOT NULL THEN CAST(json_object('forwarded_for', x) AS VARCHAR) END AS e FROM given",
-        given=pa.table({"x": forwarded}),
-    )
-    return found.column("e").combine_chunks()
-
-
 def _shaped(values: pa.Array, pattern: str) -> Mask:
     """Which values match; each distinct one is looked at once."""
     distinct = values.dictionary_encode()
@@ -230,10 +209,6 @@ def _true(values: pa.Array) -> Mask:
     """A boolean array as a mask; null is false."""
     mask: Mask = pc.fill_null(values, fill_value=False).to_numpy(zero_copy_only=False)
     return mask
-
-
-def _dash_to_null(values: pa.Array) -> pa.Array:
-    return pc.if_else(pc.equal(values, "-"), _NULL, values)
 
 
 def _decoded(values: pa.Array) -> pa.Array:
