@@ -1,0 +1,103 @@
+"""Decides whether a file holds a content that was read before. The table is written out in docs/adr/0016.
+
+No single piece of evidence proves identity: inodes are reused, files begin alike, names are taken by others. A file is
+only taken for a known content where the pieces agree. Where they do not prove it, the file is read as new and a finding
+says that its records may be repeats.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+PROVING_BYTES: Final = 1024  # so many equal bytes at the beginning and before the position are no accident
+
+
+class Id(Enum):
+    """How the file system's id of the file compares with that of the content's file."""
+
+    SAME = "same"  # device, inode and birth; HDFS file id; ETag under the same name
+    NUMBER = "number"  # the same inode, and one of the two births is not known
+    REUSED = "reused"  # the same inode, born at another time: another file
+    OTHER = "other"
+    UNKNOWN = "unknown"
+
+
+class Name(Enum):
+    """How the file's name compares with the name that the content was last seen under."""
+
+    SAME = "same"
+    ROTATED = "rotated"
+    UNRELATED = "unrelated"
+
+
+class Size(Enum):
+    """How the file's size compares with the position that the content was read up to."""
+
+    SHORTER = "shorter"
+    EQUAL = "equal"
+    LONGER = "longer"
+
+
+class Old(Enum):
+    """What became of the content's file, as far as it was looked for."""
+
+    THERE = "there"  # it is where it was
+    REPLACED = "replaced"  # another file, or another content, has its name
+    GONE = "gone"
+
+
+class Verdict(Enum):
+    """What the file holds."""
+
+    SAME = "same"  # the known content: it is read on from its position
+    SAME_IN_DOUBT = "same in doubt"  # likewise, and a finding says what was not proven
+    NEW = "new"  # another content: it is read from its beginning
+    NEW_IN_DOUBT = "new in doubt"  # likewise, and a finding says that it may be a repeat
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What was found out about one file and one known content."""
+
+    id: Id
+    name: Name
+    size: Size
+    is_head_equal: bool  # hashes of the beginning; False as well where the file is shorter than what was hashed
+    is_tail_equal: bool  # hashes of the bytes before the position
+    old: Old
+    compared: int  # bytes that were compared: the position, if that is less than PROVING_BYTES
+    is_packed: bool = False
+    is_declared: bool = False  # the file lies where the stream says that its files are rotated to
+    came_by_rename: bool = False  # the file was put under its name when it was complete, as rsync does
+
+
+def decide(evidence: Evidence) -> Verdict:
+    """Weigh the evidence. See the table in docs/adr/0016."""
+    if evidence.size is Size.SHORTER:
+        return Verdict.NEW_IN_DOUBT if evidence.is_head_equal else Verdict.NEW
+    if not (evidence.is_head_equal and evidence.is_tail_equal):
+        return Verdict.NEW
+    if evidence.id is Id.SAME:
+        return Verdict.SAME
+    return _under_its_name(evidence) if evidence.name is Name.SAME else _under_another_name(evidence)
+
+
+def _under_its_name(evidence: Evidence) -> Verdict:
+    if evidence.id is Id.REUSED:
+        return Verdict.NEW_IN_DOUBT
+    if evidence.id in {Id.NUMBER, Id.UNKNOWN}:
+        return Verdict.SAME
+    proven = evidence.came_by_rename or evidence.compared >= PROVING_BYTES
+    return Verdict.SAME if proven else Verdict.SAME_IN_DOUBT
+
+
+def _under_another_name(evidence: Evidence) -> Verdict:
+    if evidence.old is Old.THERE:
+        return Verdict.NEW  # two files at the same time: a copy
+    if evidence.name is Name.ROTATED:
+        return Verdict.SAME
+    is_placed = evidence.id is Id.NUMBER or (evidence.is_packed and evidence.is_declared)
+    is_proven = is_placed and evidence.compared >= PROVING_BYTES
+    return Verdict.SAME if is_proven else Verdict.NEW_IN_DOUBT
