@@ -50,6 +50,10 @@ demo: $(STAMP) ## the whole platform on this machine with sample logs; ARGS=--on
 test: $(STAMP) ## run the tests; ARGS passes on to pytest
 	@PATH="$(BIN):$$PATH" "$(BIN)/python" -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
+.PHONY: soak
+soak: $(STAMP) ## run the long tests of faults, which `make test` leaves out; ARGS passes on to pytest
+	@PATH="$(BIN):$$PATH" "$(BIN)/python" -m pytest -m soak $(ARGS)
+
 .PHONY: check
 check: $(STAMP) ## lint, formatting, types, layers, dbt
 	@"$(BIN)/ruff" check .

@@ -15,6 +15,7 @@ import dagster as dg
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, InstigatorTick, TickStatus
 
 from nw_platform.alerts.platform import daemon_finding, platform_finding
+from nw_platform.alerts.processes import PROCESS, process_findings
 from nw_platform.record.hours import to_datetime, to_iso
 from nw_platform.watchdog.findings import Finding
 from resources.pruning import KEEP_SUCCESS_US
@@ -59,7 +60,9 @@ def health(
     states = _states(instance)
     since = _running_since(instance, states.get(OWN_SENSOR, ()), now)
     found = [*_runs(instance, now, repository), *_ticks(instance, now, repository, states, since)]
-    return [*found, _daemons(instance, now, since)], CHECKS
+    processes = process_findings()
+    judged = CHECKS | {PROCESS} if processes else CHECKS
+    return [*found, _daemons(instance, now, since), *processes], judged
 
 
 def _runs(instance: dg.DagsterInstance, now: int, repository: dg.RepositoryDefinition) -> Iterable[Finding]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from typing import Final
 
 import dagster as dg
@@ -15,6 +16,7 @@ import dagster as dg
 from nw_platform.errors import NeverwinterError
 from nw_platform.settings import load
 from resources.dbt_graph import load_graph
+from resources.sensor_clock import forget_future_ticks
 
 _SERVER_TAG: Final = ".dagster/grpc_info"
 _UNFINISHED: Final = (
@@ -48,6 +50,7 @@ def main(socket: str) -> int:
         return error.exit_code
     with dg.DagsterInstance.get() as instance:
         fail_leftovers(instance, socket)
+        forget_future_ticks(instance, time.time())
     return 0
 
 

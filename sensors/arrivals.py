@@ -119,4 +119,5 @@ def _under_way(instance: dg.DagsterInstance, reported: Reported, now: int, lane:
     if not running:
         return None
     alive = max(int(running[0].update_timestamp.timestamp() * 1_000_000), reported.heartbeat(lane))
-    return f"{name} is running" if now - alive < SILENCE_US else None
+    # A sign of life from the future is one of before the clock was set back, and says nothing of now.
+    return f"{name} is running" if abs(now - alive) < SILENCE_US else None

@@ -18,7 +18,11 @@ _LONG: Final = (
 )  # fmt: skip
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order the files, not the tests in them; `make test` tells xdist to keep it."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Order the files, not the tests in them; `make test` tells xdist to keep it. What soaks is asked for by name."""
+    if "soak" not in config.option.markexpr:
+        soaking = [item for item in items if item.get_closest_marker("soak")]
+        config.hook.pytest_deselected(items=soaking)
+        items[:] = [item for item in items if item not in soaking]
     ranks = {name: number for number, name in enumerate(_LONG)}
     items.sort(key=lambda item: ranks.get(item.path.name, len(_LONG)))

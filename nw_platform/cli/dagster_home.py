@@ -5,11 +5,10 @@ Written once and never touched again: whoever wants other settings edits the fil
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
-import hashlib
 import os
-import platform
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,13 @@ from typing import Final
 from nw_platform.errors import UsageError
 
 POSTGRES_VARIABLE: Final = "NW_DAGSTER_POSTGRES_URL"
+_PROBE_BYTES: Final = 65_536
+_FIXES: Final = {
+    errno.ENOSPC: "the disk is full: free some space there",
+    errno.EDQUOT: "the quota is used up: free some space there",
+    errno.EROFS: "the file system is read-only: mount it for writing",
+    errno.EIO: "the disk has errors: see the kernel's log",
+}
 _SETTINGS: Final = """\
 # Written by `nw up` because there was none; yours to change: it is not written again.
 telemetry:
@@ -84,6 +90,8 @@ def prepare_home(work: Path, environ: Mapping[str, str]) -> Path:
         raise UsageError(
             f"the folder {home} cannot be written ({error.strerror}); set DAGSTER_HOME to another"
         ) from error
+    if problem := home_problem(home):
+        raise UsageError(problem)
     return home
 
 
@@ -93,29 +101,51 @@ def postgres_url(url: str) -> str:
     return f"postgresql+psycopg2://{rest}" if separator and scheme in {"postgres", "postgresql"} else url
 
 
+def home_problem(home: Path) -> str:
+    """Try to write to the home; say what is wrong and what helps, in one line, or nothing if all is well."""
+    probe = home / ".nw-up-probe"
+    try:
+        with probe.open("wb") as file:
+            file.write(b"\0" * _PROBE_BYTES)
+            file.flush()
+            os.fsync(file.fileno())
+        probe.unlink()
+    except OSError as error:
+        fix = _FIXES.get(error.errno or 0, "make it writable")
+        return f"DAGSTER_HOME {home} cannot be written ({error.strerror}); {fix}, or set DAGSTER_HOME to another folder"
+    return ""
+
+
 @contextmanager
-def locked(home: Path) -> Iterator[None]:
+def locked(home: Path, holder: str = "") -> Iterator[None]:
     """Hold the home for this process; the kernel lets go of it however the process ends.
 
+    Args:
+        home: from `prepare_home`.
+        holder: is told to others beside the process id: since when, and where the UI is.
+
     Raises:
-        UsageError: another process holds it.
+        UsageError: another process holds it, or there can be no lock file in it.
     """
-    with (home / "nw-up.lock").open("a+", encoding="utf-8") as file:
+    place = home / "nw-up.lock"
+    try:
+        file = place.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"the lock file {place} cannot be written ({error.strerror}); make it writable, or set DAGSTER_HOME to "
+            "another folder"
+        ) from error
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             file.seek(0)
-            holder = file.read().strip() or "unknown"
+            told = " ".join(file.read().split()) or "unknown"
             raise UsageError(
-                f"`nw up` runs already on {home} (process {holder}); stop it, or set DAGSTER_HOME to another folder"
+                f"`nw up` runs already on {home} (process {told}); stop it, or set DAGSTER_HOME to another folder"
             ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+        with contextlib.suppress(OSError):  # a full disk: the lock holds, and nobody learns whose it is
+            file.truncate(0)
+            file.write(f"{os.getpid()} {holder}".strip())
+            file.flush()
         yield
-
-
-def socket_path(home: Path) -> Path:
-    """Where the code server listens: always the same for a home, and short, as the kernel wants it (107 bytes)."""
-    name = hashlib.sha256(f"{platform.node()}:{home}".encode()).hexdigest()[:12]
-    return Path(tempfile.gettempdir()) / f"nw-{os.getuid()}-{name}" / "code.sock"

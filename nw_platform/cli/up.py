@@ -1,50 +1,54 @@
 """`nw up`: Dagster's webserver, daemon and code server for one configuration, as children of this process.
 
-Imports nothing of Dagster: the three are commands. Each is the leader of a process group of its own, so that a run it
-started ends with it, and each gets SIGTERM from the kernel should this process be killed.
+Imports nothing of Dagster: the three are commands. What keeps them at work is in `supervision`.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import ctypes
 import os
-import shutil
 import signal
 import socket
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Final
 
+import yaml
+
+from nw_platform.alerts.processes import TOLD_VARIABLE, write_news
 from nw_platform.cli import allocation
-from nw_platform.cli.dagster_home import POSTGRES_VARIABLE, locked, postgres_url, prepare_home, socket_path
+from nw_platform.cli.children import Child, Children
+from nw_platform.cli.code_socket import CodeSocket
+from nw_platform.cli.dagster_home import POSTGRES_VARIABLE, home_problem, locked, postgres_url, prepare_home
+from nw_platform.cli.orphans import end_orphans, marks
 from nw_platform.cli.output import Output, clock
+from nw_platform.cli.supervision import Part, Supervisor
+from nw_platform.cli.vital_signs import (
+    AnswerSign,
+    HeartbeatSign,
+    Pace,
+    answers_grpc,
+    answers_http,
+    heartbeats,
+    listens,
+)
 from nw_platform.errors import NeverwinterError, UsageError
 from nw_platform.lake.receipts import read_receipt_files
 from nw_platform.lake.store import Lake
 from nw_platform.lake.tables import LakeFile
-from nw_platform.record.hours import hour_of
+from nw_platform.record.hours import hour_of, to_iso
 from nw_platform.settings import Settings, load
 
 HELP = "Run the Dagster UI, its daemon and the code server for the configuration, until it is stopped."
 EXAMPLE = "nw up\n  nw up --port 3001 --host 0.0.0.0"
 
 DEFAULT_PORT: Final = 3000
-_READY_SECONDS: Final = 180.0
-_STOP_SECONDS: Final = 20.0
 _LAST_LOOK_SECONDS: Final = 60.0  # for `nw watch --once` to tell that this ends
-_POLL_SECONDS: Final = 0.2
-_PR_SET_PDEATHSIG: Final = 1
-_LAST_WORDS: Final = 4  # lines of a child's log that are shown when it dies
+_LAST_PORT: Final = 65535
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -56,27 +60,32 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    """Serve until SIGTERM or SIGINT; 1 if one of the processes died."""
+    """Serve until SIGTERM or SIGINT; 1 if one of the processes cannot be kept at work."""
     settings = load(args.config)
     return serve(settings, out, host=args.host, port=args.port)
 
 
-def serve(settings: Settings, out: Output, *, host: str, port: int) -> int:
-    """Start everything, print the URL once it answers, wait for a signal, stop everything.
+def serve(settings: Settings, out: Output, *, host: str, port: int, pace: Pace | None = None) -> int:
+    """Start everything, print the URL once it answers, keep it at work until a signal comes, stop everything.
 
     Raises:
         UsageError: the port is taken, or another `nw up` uses the same DAGSTER_HOME.
-        NeverwinterError: something did not start.
+        NeverwinterError: something did not start, or does not work however often it is started again.
     """
     home = prepare_home(settings.work, os.environ)
-    with locked(home), _stop_requested() as stopping:
+    url = f"http://{_shown(host)}:{port}"
+    with locked(home, f"since {to_iso(clock())}, {url}"), _stop_requested() as stopping:
+        if orphans := end_orphans(home):
+            out.note(f"ended what an earlier `nw up` left behind when it was killed: {', '.join(orphans)}")
         _refuse_taken(host, port)
-        environ = _environment(settings, home)
-        children = _Children(home / "logs", environ, stopping)
-        watch = ["-m", "nw_platform.cli.main", "watch", "--url", f"http://{_shown(host)}:{port}"]
+        place = CodeSocket.of(home)
+        place.open()
+        environ = _environment(settings, home) | {TOLD_VARIABLE: str(place.told)}
+        children = Children(home / "logs", environ, stopping)
+        watch = ["-m", "nw_platform.cli.main", "watch", "--url", url]
         is_watched = bool(settings.alerts.channels or settings.alerts.dead_man)
         try:
-            return _serve(children, out, home, host, port, watch if is_watched else [])
+            return _Platform(children, place, home, host, port, pace or Pace()).serve(out, watch if is_watched else [])
         except NeverwinterError:
             if is_watched:
                 children.stop()
@@ -84,139 +93,99 @@ def serve(settings: Settings, out: Output, *, host: str, port: int) -> int:
             raise
         finally:
             children.stop()
-            shutil.rmtree(socket_path(home).parent, ignore_errors=True)
+            end_orphans(home, patience=0)  # what left its session
+            place.close()
 
 
-def _serve(children: _Children, out: Output, home: Path, host: str, port: int, watch: Sequence[str]) -> int:
-    place = socket_path(home)
-    shutil.rmtree(place.parent, ignore_errors=True)
-    place.parent.mkdir(mode=0o700)
-    workspace = home / "workspace.yaml"
-    workspace.write_text(
-        f"load_from:\n  - grpc_server: {{socket: {place}, location_name: neverwinter}}\n", encoding="utf-8"
-    )
-    out.note(f"starting; Dagster's home is {home}")
-    # 1. one process alone: the dbt project is read, runs of a predecessor that was killed are marked as failed
-    children.finish("prepare", ["-m", "resources.prepare", str(place)])
-    # 2. the code server, which listens once the definitions are loaded
-    folder = str(_code_root())
-    definitions = ["--python-file", str(_code_root() / "definitions.py"), "--working-directory", folder]
-    listen = ["--socket", str(place), "--location-name", "neverwinter", "--log-level", "warning"]
-    children.start("code-server", ["-m", "dagster", "api", "grpc", *definitions, *listen])
-    children.wait("code-server", lambda: _listens(place))
-    # 3. the others
-    where = ["-w", str(workspace), "--log-level", "warning"]
-    children.start("daemon", ["-m", "dagster._daemon", "run", *where])
-    children.start("webserver", ["-m", "dagster_webserver", "-h", host, "-p", str(port), *where])
-    url = f"http://{_shown(host)}:{port}"
-    children.wait("webserver", lambda: _answers(f"{url}/server_info"))
-    # 4. what tells of it when one of them hangs
-    if watch:
-        children.start("watch", watch)
-    if not children.stopping():
-        out.result(url)
-        children.watch()
-    return 0
+class _Platform:
+    """The commands of Dagster's processes, and how each of them is asked whether it works."""
 
+    def __init__(self, children: Children, place: CodeSocket, home: Path, host: str, port: int, pace: Pace) -> None:
+        self._children, self._place, self._home, self._pace = children, place, home, pace
+        self._url = f"http://{_shown(host)}:{port}"
+        workspace = home / "workspace.yaml"
+        server = {"socket": str(place.link), "location_name": "neverwinter"}
+        workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}), encoding="utf-8")
+        where = ["-w", str(workspace), "--log-level", "warning"]
+        self._daemon = ["-m", "dagster._daemon", "run", *where]
+        self._webserver = ["-m", "dagster_webserver", "-h", host, "-p", str(port), *where]
 
-@dataclass(slots=True)
-class _Child:
-    name: str
-    process: subprocess.Popen[bytes]
-    log: Path
+    def serve(self, out: Output, watch: Sequence[str]) -> int:
+        """Start the processes one after the other, and keep them at work."""
+        children = self._children
+        out.note(f"starting; Dagster's home is {self._home}")
+        # 1. one process alone: the dbt project is read, runs of a predecessor that was killed are marked as failed
+        self._prepare()
+        code, daemon, webserver = self._code_part(), self._daemon_part(), self._webserver_part()
+        # 2. the code server, which listens once the definitions are loaded
+        children.wait(self._start(code), lambda: listens(self._place.link))
+        # 3. the others
+        self._start(daemon)
+        children.wait(self._start(webserver), lambda: answers_http(self._url, timeout=2))
+        # 4. what tells of it when one of them hangs
+        parts = [code, webserver, daemon]
+        if watch:
+            parts.append(Part("watch", lambda: watch))
+            self._start(parts[-1])
+        if children.stopping():
+            return 0
+        out.result(self._url)
+        out.stdout.flush()
+        Supervisor(
+            children,
+            parts,
+            self._pace,
+            out,
+            partial(write_news, self._place.told),
+            home_problem=partial(home_problem, self._home),
+            mend_clock=partial(children.finish, "clock", ["-m", "resources.sensor_clock"]),
+        ).keep()
+        return 0
 
+    def _start(self, part: Part) -> Child:
+        part.child = self._children.start(part.name, part.arguments())
+        part.sign.reset(time.monotonic())
+        return part.child
 
-class _Children:
-    """The processes. Their output goes to files."""
+    def _prepare(self) -> None:
+        self._children.finish("prepare", ["-m", "resources.prepare", str(self._place.link)])
 
-    def __init__(self, logs: Path, environ: Mapping[str, str], stopping: Callable[[], bool]) -> None:
-        self.stopping = stopping
-        self._logs = logs
-        self._environ = dict(environ)
-        self._all: list[_Child] = []
-        logs.mkdir(parents=True, exist_ok=True)
+    def _code_part(self) -> Part:
+        sign = AnswerSign(self._pace, time.monotonic())
+        return Part("code-server", self._code_server, sign, self._asking(sign, self._code_answers), self._prepare)
 
-    def start(self, name: str, arguments: Sequence[str]) -> _Child:
-        """Start a Python process as the leader of a group of its own."""
-        log = self._logs / f"{name}.log"
-        with log.open("wb") as file:
-            process = subprocess.Popen(  # noqa: S603  (our own arguments)
-                [sys.executable, *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                env=self._environ,
-                cwd=self._logs,
-                start_new_session=True,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509  (this process has no other thread)
-            )
-        child = _Child(name, process, log)
-        self._all.append(child)
-        return child
+    def _webserver_part(self) -> Part:
+        sign = AnswerSign(self._pace, time.monotonic())
+        answers = partial(answers_http, self._url, self._pace.timeout)
+        return Part("webserver", lambda: self._webserver, sign, self._asking(sign, answers))
 
-    def finish(self, name: str, arguments: Sequence[str]) -> None:
-        """Run a process to its end.
+    def _daemon_part(self) -> Part:
+        sign = HeartbeatSign(self._pace, time.monotonic())
 
-        Raises:
-            NeverwinterError: it failed; with its last words.
-        """
-        child = self.start(name, arguments)
-        while child.process.poll() is None and not self.stopping():
-            time.sleep(_POLL_SECONDS)
-        if child.process.poll() is None:
-            return  # `stop` ends it
-        self._all.remove(child)
-        if child.process.returncode:
-            raise NeverwinterError(_last_words(child))
+        def look() -> None:
+            beats = heartbeats(self._url, self._pace.timeout)
+            sign.saw(beats, time.monotonic())
 
-    def let(self, name: str, arguments: Sequence[str], seconds: float) -> None:
-        """Let a process run for so long at most, whatever comes of it."""
-        child = self.start(name, arguments)
-        end = time.monotonic() + seconds
-        while child.process.poll() is None and not self.stopping() and time.monotonic() < end:
-            time.sleep(_POLL_SECONDS)
+        return Part("daemon", lambda: self._daemon, sign, look)
 
-    def wait(self, name: str, ready: Callable[[], bool]) -> None:
-        """Wait until a child is ready, or until the end is asked for.
+    @staticmethod
+    def _asking(sign: AnswerSign, answers: Callable[[], bool]) -> Callable[[], None]:
+        def look() -> None:
+            asked = time.monotonic()
+            answered = answers()
+            sign.saw(answered=answered, asked=asked, now=time.monotonic())
 
-        Raises:
-            NeverwinterError: it died, or takes too long.
-        """
-        end = time.monotonic() + _READY_SECONDS
-        while not self.stopping() and not ready():
-            self._raise_dead()
-            if time.monotonic() > end:
-                raise NeverwinterError(f"the {name} was not ready in {_READY_SECONDS:.0f} s; see {self._logs}")
-            time.sleep(_POLL_SECONDS)
+        return look
 
-    def watch(self) -> None:
-        """Wait until the end is asked for.
+    def _code_answers(self) -> bool:
+        return answers_grpc(self._place.link, self._pace.timeout)
 
-        Raises:
-            NeverwinterError: a child died.
-        """
-        while not self.stopping():
-            self._raise_dead()
-            time.sleep(_POLL_SECONDS)
-
-    def stop(self, patience: float = _STOP_SECONDS) -> None:
-        """End all of them and whatever they started: SIGTERM, and SIGKILL to what is still there after a while."""
-        for child in reversed(self._all):
-            _signal_group(child, signal.SIGTERM)
-        end = time.monotonic() + patience
-        while time.monotonic() < end and any(_group_lives(child) for child in self._all):
-            for child in self._all:
-                child.process.poll()  # reaps it
-            time.sleep(_POLL_SECONDS / 4)
-        for child in self._all:
-            _signal_group(child, signal.SIGKILL)
-            child.process.wait()
-        self._all.clear()
-
-    def _raise_dead(self) -> None:
-        for child in self._all:
-            if child.process.poll() is not None and not self.stopping():
-                raise NeverwinterError(_last_words(child))
+    def _code_server(self) -> list[str]:
+        """The arguments of the code server, with a socket that no other one has."""
+        folder = str(_code_root())
+        definitions = ["--python-file", str(_code_root() / "definitions.py"), "--working-directory", folder]
+        listen = ["--socket", str(self._place.renew()), "--location-name", "neverwinter", "--log-level", "warning"]
+        return ["-m", "dagster", "api", "grpc", *definitions, *listen]
 
 
 @contextmanager
@@ -236,34 +205,6 @@ def _stop_requested() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def _die_with_parent() -> None:
-    """Linux: SIGTERM when the parent goes. Elsewhere nothing: then only an orderly end takes the children along."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def _signal_group(child: _Child, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(child.process.pid, number)
-
-
-def _group_lives(child: _Child) -> bool:
-    try:
-        os.killpg(child.process.pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # only zombies are left of it
-        return False
-    return True
-
-
-def _last_words(child: _Child) -> str:
-    lines = child.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    told = " ".join(" ".join(lines[-_LAST_WORDS:]).split())[-400:]
-    reason = f"the {child.name} ended with code {child.process.returncode}"
-    return f"{reason}: {told or 'it said nothing'} (all of it: {child.log})"
-
-
 def _environment(settings: Settings, home: Path) -> dict[str, str]:
     path = os.pathsep.join(filter(None, [str(_code_root()), os.environ.get("PYTHONPATH", "")]))
     postgres = os.environ.get(POSTGRES_VARIABLE)
@@ -277,6 +218,7 @@ def _environment(settings: Settings, home: Path) -> dict[str, str]:
         "NW_ARRIVALS_FROM": _first_arrivals(settings),
         "PYTHONPATH": path,
         "PYTHONUNBUFFERED": "1",
+        **marks(home),
     }
 
 
@@ -308,25 +250,8 @@ def _refuse_taken(host: str, port: int) -> None:
         reason = getattr(error, "strerror", None) or str(error)
         raise UsageError(
             f"port {port} of {host} cannot be used ({reason}); stop what listens there, or choose another: "
-            f"nw up --port {port + 1 if port < 65535 else DEFAULT_PORT}"  # noqa: PLR2004  (the last port)
+            f"nw up --port {port + 1 if port < _LAST_PORT else DEFAULT_PORT}"
         ) from error
-
-
-def _listens(place: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(str(place))
-        except OSError:
-            return False
-    return True
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310  (our own address)
-            return bool(answer.status == 200)  # noqa: PLR2004  (OK)
-    except (OSError, urllib.error.URLError):
-        return False
 
 
 def _shown(host: str) -> str:

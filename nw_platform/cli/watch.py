@@ -19,6 +19,7 @@ from nw_platform.alerts.alert import Scope
 from nw_platform.alerts.dead_man import ping
 from nw_platform.alerts.evaluation import Alerting, Outcome
 from nw_platform.alerts.platform import platform_finding
+from nw_platform.alerts.processes import PROCESS, process_findings
 from nw_platform.alerts.webserver import WatchError, ask, judge, unreachable
 from nw_platform.cli.output import Output, clock
 from nw_platform.errors import NeverwinterError, UsageError
@@ -145,7 +146,9 @@ class Watch:
         found, judged = self._seen(answering_since)
         if not judged:
             return []
-        found, now = [*found, *configuration], clock()
+        processes = process_findings()
+        judged = judged | {PROCESS} if processes else judged
+        found, now = [*found, *configuration, *processes], clock()
         outcome, problem = self._told_in_lake(found, judged, now)
         lake = platform_finding(
             LAKE,

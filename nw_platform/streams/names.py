@@ -19,7 +19,7 @@ CHECK_NAMES: Final = (
     "spill", "schema_drift", "unexpected_types", "rate", "balance", "values",
 )  # fmt: skip
 PLATFORM_CHECK_NAMES: Final = (
-    "run", "tick", "daemon", "channel", "webserver", "code_location", "alerting", "configuration", "lake",
+    "run", "tick", "daemon", "channel", "webserver", "code_location", "alerting", "configuration", "lake", "process",
 )  # fmt: skip
 
 STREAM_NAME: Final = "[A-Za-z0-9_]{1,100}"

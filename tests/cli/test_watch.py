@@ -13,6 +13,7 @@ from vault_server import Answering, free_port
 
 from nw_platform.alerts.evaluation import Alerting, scope_of
 from nw_platform.alerts.platform import daemon_finding, platform_finding
+from nw_platform.alerts.processes import TOLD_VARIABLE, ProcessNews, write_news
 from nw_platform.alerts.webserver import WatchError, ask, judge
 from nw_platform.cli.main import main
 from nw_platform.cli.output import Output
@@ -188,6 +189,19 @@ def test_what_the_web_server_says_is_not_judged_while_it_is_away(site):
     assert site.look() == (1, [("webserver|platform||", "resolved")])
     site.says = dagster
     assert site.look() == (0, [("code_location|platform||neverwinter", "resolved")])
+
+
+def test_what_nw_up_started_again_is_told_once_and_resolved(site, tmp_path, monkeypatch):
+    place = tmp_path / "processes.json"
+    monkeypatch.setenv(TOLD_VARIABLE, str(place))
+    write_news(place, [ProcessNews("daemon", works=False, message="the daemon was started again")])
+    assert site.look() == (1, [("process|platform||daemon", "opened")])
+    site.says = lambda _: None  # also while the web server is away
+    assert site.look() == (1, [("webserver|platform||", "opened")])
+    site.says = dagster
+    write_news(place, [ProcessNews("daemon", works=True, message="the daemon works")])
+    code, sent = site.look()
+    assert (code, sorted(sent)) == (0, [("process|platform||daemon", "resolved"), ("webserver|platform||", "resolved")])
 
 
 def test_a_web_server_that_is_being_started_again_is_no_alert(site):

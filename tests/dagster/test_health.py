@@ -27,6 +27,7 @@ from nw_platform.alerts.alert import Scope
 from nw_platform.alerts.machine import step
 from nw_platform.alerts.platform import DAEMON_SILENT_US
 from nw_platform.alerts.policy import Policy
+from nw_platform.alerts.processes import TOLD_VARIABLE, ProcessNews, write_news
 from nw_platform.alerts.routing import link_to
 from nw_platform.cli.dagster_home import POSTGRES_VARIABLE, postgres_url
 from resources.health import CHECKS, OWN_SENSOR, REMEMBERED_US, health
@@ -350,6 +351,16 @@ class TestDaemons:
             instance.add_daemon_heartbeat(DaemonHeartbeat(late, name, "d", []))
         (told,) = failing(instance, "daemon", now).values()  # one process, one alert
         assert told.startswith("the Dagster daemon has stopped: the last sign of life was 20")
+
+    def test_what_nw_up_tells_of_its_processes_is_judged_if_it_tells_something(self, instance, tmp_path, monkeypatch):
+        place = tmp_path / "processes.json"
+        monkeypatch.setenv(TOLD_VARIABLE, str(place))
+        repository = DEFINITIONS.get_repository_def()
+        assert health(instance, clock(), repository)[1] == CHECKS
+        write_news(place, [ProcessNews("daemon", works=False, message="it hung", repair="see its log")])
+        found, judged = health(instance, clock(), repository)
+        assert judged == CHECKS | {"process"}
+        assert [(one.subject, one.passed) for one in found if one.check == "process"] == [("daemon", False)]
 
     def test_after_a_standstill_nothing_is_late_at_once(self, instance):
         now = clock()

@@ -207,6 +207,9 @@ def test_no_second_tick_while_one_waits_or_lives(arrivals, definitions, instance
     assert "running" in arrivals().skip_message
     platform.now = alive + 121_000_000  # killed: nothing has been heard of it for two minutes
     assert len(arrivals().run_requests) == 1
+    platform.now = alive - 10_800_000_000  # the clock was set back by three hours: nobody waits until it has caught up
+    assert len(arrivals().run_requests) == 1
+    platform.now = alive + 121_000_000
     Reported(instance.daemon_cursor_storage, platform.settings.lake).beat(alive + 60_000_000)
     assert "running" in arrivals().skip_message
     place = GrpcServerCodeLocationOrigin(host="localhost", socket="/nowhere", location_name="neverwinter")

@@ -19,8 +19,9 @@ import yaml
 from world import HOUR, World
 
 from assets.partitions import arrival_hours
-from nw_platform.cli.dagster_home import POSTGRES_VARIABLE, locked, prepare_home
-from nw_platform.cli.up import _Children, _first_arrivals
+from nw_platform.cli.children import Children
+from nw_platform.cli.dagster_home import POSTGRES_VARIABLE, home_problem, locked, prepare_home
+from nw_platform.cli.up import _first_arrivals
 from nw_platform.errors import NeverwinterError, UsageError
 from nw_platform.record.hours import hour_of
 
@@ -112,21 +113,56 @@ def test_when_it_is_killed_nothing_stays_and_the_next_one_starts(site):
         assert held is None
 
 
-def test_when_one_dies_the_others_are_ended_too(tmp_path):
-    children = _Children(tmp_path / "logs", dict(os.environ), lambda: False)
-    forever = children.start(
-        "forever", ["-c", "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(600)"]
-    )
-    family = ["-c", "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(600)'])"]
-    parent = children.start("parent", family)
-    children.wait("parent", lambda: bool(psutil.Process(parent.process.pid).children()))
-    started = [psutil.Process(one.process.pid) for one in (forever, parent)]
+DEAF = "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
+FAMILY = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(600)'])"
+
+
+def test_when_one_dies_while_all_start_it_is_named_and_the_others_are_ended_too(tmp_path):
+    children = Children(tmp_path / "logs", dict(os.environ), lambda: False)
+    deaf, parent = children.start("deaf", ["-c", DEAF]), children.start("parent", ["-c", FAMILY])
+    children.wait(deaf, lambda: deaf.log.read_text() == "deaf\n")
+    children.wait(parent, lambda: bool(psutil.Process(parent.process.pid).children()))
+    started = [psutil.Process(one.process.pid) for one in (deaf, parent)]
     started += started[1].children()
-    children.start("short", ["-c", "print('out of memory'); raise SystemExit(3)"])
+    short = children.start("short", ["-c", "print('out of memory'); raise SystemExit(3)"])
     with pytest.raises(NeverwinterError, match=r"the short ended with code 3: out of memory"):
-        children.watch()
+        children.wait(short, lambda: False)
     children.stop(patience=1)
     assert gone(started)
+
+
+def test_one_that_was_stopped_or_lost_its_leader_is_ended_with_all_it_started(tmp_path):
+    children = Children(tmp_path / "logs", dict(os.environ), lambda: False)
+    stopped = children.start("stopped", ["-c", "import time; time.sleep(600)"])
+    parent = children.start("parent", ["-c", FAMILY])
+    children.wait(parent, lambda: bool(psutil.Process(parent.process.pid).children()))
+    (run,) = psutil.Process(parent.process.pid).children()
+    stopped.process.send_signal(signal.SIGSTOP)
+    run.suspend()
+    parent.process.kill()
+    children.end(parent, patience=1)
+    assert gone([run])
+    children.stop(patience=30)
+    assert stopped.process.returncode == -signal.SIGTERM  # it was continued, and heard
+
+
+def test_the_log_of_the_one_before_is_kept_and_a_log_that_cannot_be_is_none(tmp_path):
+    children = Children(tmp_path / "logs", dict(os.environ), lambda: False)
+    children.finish("one", ["-c", "print('first')"])
+    with pytest.raises(NeverwinterError, match="the one was killed by signal 9: second"):
+        children.finish("one", ["-c", "import os; print('second', flush=True); os.kill(os.getpid(), 9)"])
+    assert (tmp_path / "logs" / "one.previous.log").read_text() == "first\n"
+    (tmp_path / "logs" / "two.log").mkdir()
+    (tmp_path / "logs" / "two.previous.log").write_text("")  # a folder cannot replace it
+    with pytest.raises(NeverwinterError, match=r"the two ended with code 4: it said nothing$"):
+        children.finish("two", ["-c", "raise SystemExit(4)"])
+
+
+def test_a_child_whose_parent_is_gone_before_it_begins_does_not_begin():
+    script = ROOT / "nw_platform" / "cli" / "bound_to_parent.py"
+    command = [sys.executable, "-I", "-S", str(script), "4194305", sys.executable, "-c", "print('begun')"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
 
 
 def test_a_taken_port_is_one_line_and_starts_nothing(site):
@@ -199,7 +235,39 @@ def test_a_relative_home_is_refused(tmp_path):
 
 
 def test_one_holder_at_a_time(tmp_path):
-    with locked(tmp_path), pytest.raises(UsageError, match=str(os.getpid())), locked(tmp_path):
+    named = rf"\(process {os.getpid()} since noon, http://localhost:1\); stop it"
+    with locked(tmp_path, "since noon, http://localhost:1"), pytest.raises(UsageError, match=named), locked(tmp_path):
         pytest.fail("two holders")
     with locked(tmp_path) as held:  # the first let go
         assert held is None
+
+
+def test_what_a_stale_lock_file_says_keeps_nobody_out(tmp_path):
+    (tmp_path / "nw-up.lock").write_text("1 since yesterday, http://localhost:1\n" * 3)
+    with locked(tmp_path, "since now"):
+        assert (tmp_path / "nw-up.lock").read_text() == f"{os.getpid()} since now"
+
+
+def test_a_home_on_a_full_disk_is_one_line_with_the_fix(tmp_path):
+    prepare_home(tmp_path, {})
+    home = tmp_path / "dagster"
+    assert home_problem(home) == ""
+    assert not (home / ".nw-up-probe").exists()
+    (home / ".nw-up-probe").symlink_to("/dev/full")
+    problem = (
+        f"DAGSTER_HOME {home} cannot be written (No space left on device); the disk is full: free some space there, or "
+        "set DAGSTER_HOME to another folder"
+    )
+    assert home_problem(home) == problem
+    with pytest.raises(UsageError) as told:
+        prepare_home(tmp_path, {})
+    assert str(told.value) == problem
+
+
+def test_a_home_that_cannot_be_made_or_locked_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match=r"file/home cannot be written \(Not a directory\); set DAGSTER_HOME"):
+        prepare_home(tmp_path, {"DAGSTER_HOME": str(tmp_path / "file" / "home")})
+    (tmp_path / "nw-up.lock").mkdir()
+    with pytest.raises(UsageError, match=r"lock file .* cannot be written \(Is a directory\)"), locked(tmp_path):
+        pytest.fail("locked")

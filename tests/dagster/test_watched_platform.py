@@ -18,6 +18,14 @@ from vault_server import Answering
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 280
+# `nw up` that leaves a daemon that hangs to `nw watch`, starts what died again once, and calls it well after 30 s.
+UP = """
+import functools, sys
+from nw_platform.cli import main, up
+from nw_platform.cli.vital_signs import Pace
+up.Pace = functools.partial(Pace, stopped=1e6, heartbeat=1e6, waits=(0.0,), calm=30.0)
+sys.exit(main.main(sys.argv[1:]))
+"""
 
 
 def free_port():
@@ -43,7 +51,7 @@ class Platform:
     def up(self):
         with (self.folder / "up.err").open("w") as errors:
             process = subprocess.Popen(
-                self.command("up", "--port", str(self.port)),
+                [sys.executable, "-c", UP, *self.command("up", "--port", str(self.port))[3:]],
                 env=self.environ, cwd=self.folder, stdout=subprocess.PIPE, stderr=errors, text=True,
             )  # fmt: skip
         assert process.stdout.readline(), (self.folder / "up.err").read_text()
@@ -92,7 +100,15 @@ def test_a_daemon_that_hangs_one_that_is_killed_and_the_end_of_it_all(tmp_path):
             until(lambda: ("daemon", "", "resolved") in sent)
 
             daemon.kill()
+            until(lambda: ("process", "daemon", "opened") in sent)
+            until(lambda: ("process", "daemon", "resolved") in sent)
+            assert "the daemon was killed by signal 9" in (tmp_path / "up.err").read_text()
+            assert {check for check, _, _ in sent} <= {"daemon", "alerting", "process"}  # nothing else was missed
+
+            child(process, "dagster._daemon").kill()
             assert process.wait(PATIENCE) == 1
+            assert "it was started again 1 times in 15 minutes, and nw up ends" in (tmp_path / "up.err").read_text()
+            assert sent.count(("process", "daemon", "opened")) == 2
             assert ("webserver", "", "opened") in sent  # the last thing that `nw up` sees to
             assert platform.look() == 1
 
@@ -101,6 +117,6 @@ def test_a_daemon_that_hangs_one_that_is_killed_and_the_end_of_it_all(tmp_path):
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(60)
-    per_alert = Counter(sent)
+    per_alert = Counter(one for one in sent if one[0] != "process")
     assert set(per_alert.values()) == {1}, per_alert  # each once, though the platform and two watches looked
-    assert {check for check, _, _ in sent} <= {"daemon", "webserver", "alerting"}
+    assert {check for check, _, _ in sent} <= {"daemon", "webserver", "alerting", "process"}

@@ -1,0 +1,251 @@
+"""Keeps the processes of `nw up` at work: sees which does not work, starts it again, says so, and at last gives up."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+import psutil
+
+from nw_platform.alerts.processes import ProcessNews
+from nw_platform.cli.children import Child, Children
+from nw_platform.cli.output import Output, clock
+from nw_platform.cli.vital_signs import NoSign, Pace, Sign, stopped_processes
+from nw_platform.errors import NeverwinterError
+from nw_platform.record.hours import to_iso
+
+__all__ = ["Part", "Supervisor"]
+
+_TURN_S: Final = 0.2
+_END_S: Final = 5.0  # for a process that does not work to end when it is asked to
+_GAP_S: Final = 15.0  # between two turns: this process stood still itself, and saw nothing
+_HOME_S: Final = 30.0  # between two tries to write to Dagster's home
+_DAEMON: Final = "daemon"
+_REPAIR: Final = "see {name}.log and {name}.previous.log in the folder logs of DAGSTER_HOME"
+
+
+def _nothing() -> None:
+    """Nothing has to be done."""
+
+
+@dataclass(slots=True)
+class Part:
+    """One process that is kept at work.
+
+    Attributes:
+        name: `daemon` and so on.
+        arguments: makes those of its next start.
+        sign: tells whether it works.
+        look: looks for the sign; may take as long as `Pace.timeout`.
+        prepare: has to be done before it is started again.
+        child: the process; None while it waits to be started again.
+        restarts: when it was started again (monotonic seconds), without those that are forgotten.
+        wait_until: when it is to be started (monotonic seconds).
+        trouble: what was wrong the last time, and when (microseconds since the epoch).
+    """
+
+    name: str
+    arguments: Callable[[], Sequence[str]]
+    sign: Sign = field(default_factory=NoSign)
+    look: Callable[[], None] = _nothing
+    prepare: Callable[[], None] = _nothing
+    child: Child | None = None
+    restarts: list[float] = field(default_factory=list)
+    wait_until: float = 0.0
+    trouble: tuple[str, int] | None = None
+
+
+class Supervisor:
+    """Looks after the parts until the end is asked for."""
+
+    def __init__(
+        self,
+        children: Children,
+        parts: Sequence[Part],
+        pace: Pace,
+        out: Output,
+        tell: Callable[[Sequence[ProcessNews]], None],
+        *,
+        home_problem: Callable[[], str],
+        mend_clock: Callable[[], None],
+    ) -> None:
+        self._children, self._parts, self._pace, self._out = children, parts, pace, out
+        self._publish, self._home_problem, self._mend_clock = tell, home_problem, mend_clock
+        self._told: list[ProcessNews] = []
+        self._stopped: dict[psutil.Process, float] = {}  # since when they are seen to be stopped
+        self._looked_for_stopped = self._looked_at_home = self._turned = time.monotonic()
+        self._clock_offset = time.time() - time.monotonic()
+        self._home_trouble: tuple[str, int] | None = None
+
+    def keep(self) -> None:
+        """Keep them at work until the end is asked for.
+
+        Raises:
+            NeverwinterError: one does not work, however often it is started again.
+        """
+        with self._looking():
+            while not self._children.stopping():
+                now = time.monotonic()
+                self._after_a_gap(now)
+                self._after_a_clock_jump(now)
+                self._look_for_stopped(now)
+                for part in self._parts:
+                    self._look_after(part, now)
+                self._look_at_home(now)
+                self._tell(now)
+                time.sleep(_TURN_S)
+
+    @contextmanager
+    def _looking(self) -> Iterator[None]:
+        """Each part is looked at by a thread of its own: an answer that is waited for keeps nobody else waiting."""
+        done = threading.Event()
+
+        def look_again(part: Part) -> None:
+            while not done.wait(self._pace.look):
+                with contextlib.suppress(Exception):  # what cannot be seen is no sign of life
+                    part.look()
+
+        for part in self._parts:
+            threading.Thread(target=look_again, args=(part,), daemon=True, name=f"look-{part.name}").start()
+        try:
+            yield
+        finally:
+            done.set()
+
+    def _after_a_gap(self, now: float) -> None:
+        """This process was stopped, or the machine slept: nothing was seen meanwhile, so nothing is late."""
+        if now - self._turned > _GAP_S:
+            for part in self._parts:
+                part.sign.reset(now)
+            self._stopped.clear()
+        self._turned = now
+
+    def _after_a_clock_jump(self, now: float) -> None:
+        """Dagster does not tick while its last tick lies in the future: after a clock was set back, that is mended."""
+        jump = time.time() - now - self._clock_offset
+        if abs(jump) <= self._pace.clock_jump:
+            return
+        self._clock_offset += jump
+        self._say(f"the clock was set {'back' if jump < 0 else 'forward'} by {abs(jump):.0f} s")
+        for part in self._parts:
+            if part.name == _DAEMON and jump < 0 and part.child is not None:
+                self._children.end(part.child, _END_S)
+                part.child = None
+                self._try_to_start(part, self._mend_clock)
+        self._turned = time.monotonic()
+
+    def _look_for_stopped(self, now: float) -> None:
+        """Take down which processes are stopped, and end runs that are: they would hold their place for ever."""
+        if now - self._looked_for_stopped < min(self._pace.look, self._pace.stopped):
+            return
+        self._looked_for_stopped = now
+        leaders = [part.child.process.pid for part in self._parts if part.child is not None]
+        seen = [process for pid in leaders for process in stopped_processes(pid)]
+        self._stopped = {process: self._stopped.get(process, now) for process in seen}
+        for process, since in self._stopped.items():
+            if process.pid not in leaders and now - since >= self._pace.stopped:
+                self._say(f"a run (process {process.pid}) is stopped (SIGSTOP) and was ended")
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+
+    def _is_stopped(self, child: Child, now: float) -> bool:
+        since = [at for process, at in self._stopped.items() if process.pid == child.process.pid]
+        return bool(since) and now - since[0] >= self._pace.stopped
+
+    def _look_after(self, part: Part, now: float) -> None:
+        """Start a part that waits for it; end one that does not work."""
+        if part.child is None:
+            if now >= part.wait_until:
+                self._try_to_start(part, part.prepare)
+            return
+        problem = self._problem(part, part.child, now)
+        if problem and not self._children.stopping():
+            self._children.end(part.child, _END_S)
+            part.child = None
+            self._plan_restart(part, problem)
+
+    def _problem(self, part: Part, child: Child, now: float) -> str:
+        """What is wrong with a part, in one line; empty: nothing."""
+        if child.ended():
+            return child.last_words()
+        if self._is_stopped(child, now):
+            return f"the {part.name} is stopped (SIGSTOP)"
+        problem = part.sign.problem(now)
+        return f"the {part.name} {problem}" if problem else ""
+
+    def _plan_restart(self, part: Part, problem: str) -> None:
+        """Say what is wrong and when the part is started again.
+
+        Raises:
+            NeverwinterError: that was done too often.
+        """
+        now, pace = time.monotonic(), self._pace
+        part.restarts = [at for at in part.restarts if now - at < pace.window]
+        part.trouble = (problem, clock())
+        done = len(part.restarts)
+        if done >= len(pace.waits):
+            self._tell(now)
+            again = f"it was started again {done} times in {pace.window / 60:.0f} minutes"
+            raise NeverwinterError(f"{problem}; {again}, and nw up ends{self._because_of_home()}")
+        part.restarts.append(now)
+        part.wait_until = now + pace.waits[done]
+        self._say(f"{problem}; starting it again ({done + 1} of {len(pace.waits)}){self._because_of_home()}")
+        self._tell(now)
+
+    def _try_to_start(self, part: Part, prepare: Callable[[], None]) -> None:
+        """Start a part; if that is not possible, it is tried again as if it had ended."""
+        try:
+            prepare()
+            if not self._children.stopping():
+                part.child = self._children.start(part.name, part.arguments())
+        except (NeverwinterError, OSError) as error:
+            self._plan_restart(part, f"the {part.name} cannot be started: {' '.join(str(error).split())}")
+        self._turned = time.monotonic()  # what took long here was no standstill
+        part.sign.reset(self._turned)
+
+    def _look_at_home(self, now: float) -> None:
+        if now - self._looked_at_home < _HOME_S:
+            return
+        self._looked_at_home = now
+        problem = self._home_problem()
+        if problem and self._home_trouble is None:
+            self._say(problem)
+            self._home_trouble = (problem, clock())
+        elif not problem and self._home_trouble is not None:
+            self._say("DAGSTER_HOME can be written again")
+            self._home_trouble = None
+
+    def _because_of_home(self) -> str:
+        problem = self._home_problem()
+        return f"; {problem}" if problem else ""
+
+    def _tell(self, now: float) -> None:
+        """Say how all are to those who raise alerts, if that has changed."""
+        news = [self._news(part, now) for part in self._parts]
+        home, since = self._home_trouble or ("", None)
+        repair = "free some space there, or mount it for writing"
+        news.append(ProcessNews("home", not home, home or "DAGSTER_HOME can be written", since, repair, "error"))
+        if news != self._told:
+            self._told = news
+            with contextlib.suppress(OSError):  # alerts come late; the processes are looked after all the same
+                self._publish(news)
+
+    def _news(self, part: Part, now: float) -> ProcessNews:
+        last = max(part.restarts, default=None)
+        if part.trouble is None or last is None or (part.child is not None and now - last > self._pace.calm):
+            return ProcessNews(part.name, works=True, message=f"the {part.name} works")
+        problem, since = part.trouble
+        count = f"{len(part.restarts)} of {len(self._pace.waits)}"
+        what = "it is being started again" if part.child is None else "it was started again"
+        message = f"{problem}; {what} ({count} since {to_iso(since)})"
+        return ProcessNews(part.name, works=False, message=message, since=since, repair=_REPAIR.format(name=part.name))
+
+    def _say(self, text: str) -> None:
+        """A note; one that cannot be written (a full disk, a closed pipe) is no reason to end."""
+        with contextlib.suppress(OSError):
+            self._out.note(text)
