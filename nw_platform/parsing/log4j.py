@@ -6,6 +6,7 @@ A record is its first line and every line up to the next that begins as the layo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import pyarrow as pa
@@ -21,7 +22,7 @@ from nw_platform.parsing.times import check_zone, parse_iso, parse_unit
 
 __all__ = ["RULES_VERSION", "Log4jFormat", "default_multiline_start"]
 
-RULES_VERSION: Final = 1
+RULES_VERSION: Final = 2
 
 
 class Log4jFormat(BlockFormat):
@@ -39,7 +40,7 @@ class Log4jFormat(BlockFormat):
     def extract(self, block: Block) -> Extracted:
         """Take records apart by the layout's expression; where it fails, at least find the time."""
         groups, found = match_groups(block.text, self._layout.pattern)
-        parts = {self._layout.names[group]: values for group, values in groups.items()}
+        parts = _by_name(groups, self._layout.names)
         time = parts.pop("time")
         if not found.all():
             rest, _ = match_groups(block.text.filter(pa.array(~found)), self._layout.time_pattern)
@@ -62,6 +63,16 @@ class Log4jFormat(BlockFormat):
             return parse_iso(text, self._zone)
         declared = EventTime(unit=None, layout=date.layout, zone=self._zone)
         return parse_text(text, declared, received, self._year)
+
+
+def _by_name(groups: Mapping[str, pa.Array], names: Mapping[str, str]) -> dict[str, pa.Array]:
+    """What groups hold by what they stand for; of groups that stand for the same, the one that is filled."""
+    parts: dict[str, pa.Array] = {}
+    for group, values in groups.items():
+        name = names[group]
+        before = parts.get(name)
+        parts[name] = values if before is None else pc.if_else(pc.equal(values, ""), before, values)
+    return parts
 
 
 def default_multiline_start(options: ParseOptions) -> str:

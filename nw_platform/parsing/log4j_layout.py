@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from nw_platform.errors import ConfigError
@@ -34,6 +34,7 @@ _MEANINGS: Final = {
     "ex": "throwable", "exception": "throwable", "throwable": "throwable", "xEx": "throwable",
     "xException": "throwable", "xThrowable": "throwable", "rEx": "throwable", "rException": "throwable",
     "rThrowable": "throwable", "nopex": "throwable", "nopexception": "throwable", "wEx": "throwable",
+    "xwEx": "throwable",
 }  # fmt: skip
 
 # What a conversion writes, as a regular expression. All of it lies on one line but a message.
@@ -42,14 +43,47 @@ _SHAPES: Final = {
     "relative": r"\d+", "thread_id": r"\d+", "sequence_number": r"\d+",
 }  # fmt: skip
 _ONE_LINE: Final = r"[^\n]*?"
+# What stands between two brackets: brackets in it come in pairs, so that it never runs over the end of a field.
+_IN_BRACKETS: Final = r"(?:[^\n\[\]]|\[(?:[^\n\[\]]|\[[^\n\[\]]*\])*\])*?"
+_IN_PARENTHESES: Final = r"(?:[^\n()]|\((?:[^\n()]|\([^\n()]*\))*\))*?"
+_ID_KEY: Final = re.compile(r".*(?:trace|span)[-_]?id", re.IGNORECASE)
+_ID: Final = r"[^\s\[\],]*?"
+
+# Spring Boot writes fields of its own into its layout, each in brackets and only where it has a value: since version 3
+# application and group before the thread, and ids of trace and span behind it; Sleuth all of them before the process.
+# Fields before the thread are taken only where the line does not fit without them.
+_BOOT: Final = re.compile(
+    r"(?P<level>%-?\d*(?:p|level) )(?P<pid>%-?\d*(?:pid|processId)|\$\{PID[^}]*\}) --- "
+    r"(?:\[%X\{application\}\] )?\[%[-0-9.]*(?:t|tn|thread|threadName)\] "
+)
+_BOOT_WITH_ALL: Final = (
+    r"\g<level>%sleuthApplication%sleuthIds\g<pid> --- %bootApplication%bootIds%bootGroup[%15.15t] %bootCorrelation"
+)
+_IDS: Final = r"(?:[0-9A-Fa-f]{16,32}[-,][0-9A-Fa-f]{16}|[^\s\[\],]*(?:,[^\s\[\],]*){2,3})?"
+# Conversion words that stand in no layout but that one -> name, what is before, the value, what is behind.
+_OPTIONAL: Final = {
+    "sleuthApplication": ("application", r"(?:\[", r"[^\s\[\],]*", ""),
+    "sleuthIds": ("trace_ids", ",", r"[^\s\[\]]*", r"\] )?"),
+    "bootApplication": ("application", r"(?:\[", r"[^\[\]\n,]*?", ""),
+    "bootIds": ("trace_ids", "(?:,", r"[^\s\[\]]*", r")?\] "),
+    "bootGroup": ("application_group", r"(?:\[", r"[^\[\]\n]*?", r"\] )??)??"),
+    "bootCorrelation": ("trace_ids", r"(?:\[ *", _IDS, r" *\] )?"),
+}
 
 _DATE_NAMES: Final = {
     "": "yyyy-MM-dd HH:mm:ss,SSS",
     "DEFAULT": "yyyy-MM-dd HH:mm:ss,SSS",
     "DEFAULT_MICROS": "yyyy-MM-dd HH:mm:ss,SSSSSS",
+    "DEFAULT_NANOS": "yyyy-MM-dd HH:mm:ss,SSSSSSSSS",
+    "DEFAULT_PERIOD": "yyyy-MM-dd HH:mm:ss.SSS",
     "ISO8601": "yyyy-MM-dd HH:mm:ss,SSS",
     "DATE": "dd MMM yyyy HH:mm:ss,SSS",
+    "DATE_PERIOD": "dd MMM yyyy HH:mm:ss.SSS",
+    "ISO8601_PERIOD": "yyyy-MM-dd'T'HH:mm:ss.SSS",
+    "ISO8601_PERIOD_MICROS": "yyyy-MM-dd'T'HH:mm:ss.SSSSSS",
     "ISO8601_BASIC": "yyyyMMdd'T'HHmmss,SSS",
+    "ISO8601_BASIC_PERIOD": "yyyyMMdd'T'HHmmss.SSS",
+    "ISO8601_OFFSET_DATE_TIME_HH": "yyyy-MM-dd'T'HH:mm:ss,SSSX",
     "ISO8601_OFFSET_DATE_TIME_HHMM": "yyyy-MM-dd'T'HH:mm:ss,SSSZ",
     "ISO8601_OFFSET_DATE_TIME_HHCMM": "yyyy-MM-dd'T'HH:mm:ss,SSSXXX",
     "COMPACT": "yyyyMMddHHmmssSSS",
@@ -65,13 +99,22 @@ _DATE_FIELDS: Final = {
     "a": (r"[AaPp][Mm]", "%p"), "EEE": (r"[A-Za-z]{3}", "%a"), "E": (r"[A-Za-z]{3}", "%a"),
     "EEEE": (r"[A-Za-z]+", "%A"),
     "Z": (r"[+-]\d{4}", "%z"), "X": (r"(?:Z|[+-]\d{2})", "%z"), "XX": (r"(?:Z|[+-]\d{4})", "%z"),
-    "XXX": (r"(?:Z|[+-]\d{2}:\d{2})", "%z"),
+    "XXX": (r"(?:Z|[+-]\d{2}:\d{2})", "%z"), "ZZZZZ": (r"(?:Z|[+-]\d{2}:\d{2})", "%z"),
+    "x": (r"[+-]\d{2}", "%z"), "xx": (r"[+-]\d{4}", "%z"), "xxx": (r"[+-]\d{2}:\d{2}", "%z"),
 }  # fmt: skip
 
-_TOKEN: Final = re.compile(r"%%|%(-?\d*(?:\.-?\d+)?)([A-Za-z]+)|\$\{(?:[a-z]+:)?([A-Za-z_]+)\}|\\[nt]|(.)", re.DOTALL)
+_TOKEN: Final = re.compile(
+    r"%%|%(-?\d*(?:\.-?\d+)?)([A-Za-z]+)|\$\{(?:[a-z]+:)?([A-Za-z_.]+)(?::-?[^{}]*)?\}|\\[nt]|(.)", re.DOTALL
+)
 _ARGUMENTS: Final = re.compile(r"(?:\{[^{}]*\})*")
 _DATE_TOKEN: Final = re.compile(r"'(?:[^']|'')*'|([A-Za-z])\1*|.", re.DOTALL)
 _FRACTION_DIGITS: Final = 9
+_MICRO_DIGITS: Final = 6  # what %f reads
+# Milliseconds, micro- or nanoseconds, and an offset where one is written; without a fraction only with an offset.
+_ISO_OFFSET: Final = r"(?:Z|[+-]\d{2}:?\d{2})"
+_ISO: Final = (
+    rf"\d{{4}}-\d{{2}}-\d{{2}}[ T]\d{{2}}:\d{{2}}:\d{{2}}(?:[,.]\d{{3}}(?:\d{{3}}){{0,2}}{_ISO_OFFSET}?|{_ISO_OFFSET})"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +136,8 @@ class CompiledLayout:
     """A layout made ready.
 
     `pattern` matches a whole record (its first line and what was joined to it); its named groups are the keys of
-    `names`, each with what it stands for: time, level, logger, thread, message, trace, pid, or a key of its own.
+    `names`, each with what it stands for: time, level, logger, thread, message, trace, pid, or a key of its own. Two
+    groups that stand for the same are never both filled.
     `time_pattern` matches only the beginning up to and including the time, with the one group `time`. `start` is what
     the first line of a record begins with, for Python's `re` and RE2 alike, text or bytes.
     """
@@ -111,7 +155,7 @@ def compile_layout(layout: str = DEFAULT_LAYOUT) -> CompiledLayout:
     Raises:
         ConfigError: the layout has no time with a date, has no message, or holds a conversion that is not known.
     """
-    pieces = _read(layout)
+    pieces = _in_brackets(_read(_BOOT.sub(_BOOT_WITH_ALL, layout)))
     meanings = [piece.meaning for piece in pieces]
     for needed, hint in (("date", "%d{ISO8601}"), ("message", "%m")):
         if needed not in meanings:
@@ -128,7 +172,7 @@ def compile_layout(layout: str = DEFAULT_LAYOUT) -> CompiledLayout:
         if index <= at_date:
             time_pattern += f"(?P<time>{shape})" if index == at_date else f"{piece.before}{shape}{piece.after}"
             start += f"{piece.before}{shape}{piece.after}"
-        if name is None or name in names.values():
+        if name is None or (name in names.values() and not piece.is_optional):
             pattern += f"{piece.before}{shape}{piece.after}"
         elif name not in ("newline", "throwable"):
             group = f"g{index}"
@@ -153,6 +197,7 @@ class _Piece:
     before: str = ""
     after: str = ""
     date: DatePattern | None = None
+    is_optional: bool = False  # others may stand for the same
 
 
 def _read(layout: str) -> list[_Piece]:
@@ -166,6 +211,10 @@ def _read(layout: str) -> list[_Piece]:
         width, letters, lookup, literal = token.groups()
         position = token.end()
         if letters is not None:
+            if letters in _OPTIONAL:
+                name, before, shape, after = _OPTIONAL[letters]
+                pieces.append(_Piece(name, shape, before, after, is_optional=True))
+                continue
             word = next((letters[:size] for size in range(len(letters), 0, -1) if letters[:size] in _MEANINGS), None)
             if word is None:
                 raise ConfigError(
@@ -190,6 +239,20 @@ def _read(layout: str) -> list[_Piece]:
     return pieces
 
 
+def _in_brackets(pieces: list[_Piece]) -> list[_Piece]:
+    """Return the pieces, with those that stand between brackets as what never runs over the closing one."""
+    found = list(pieces)
+    for index in range(1, len(pieces) - 1):
+        around = pieces[index - 1].regex, pieces[index + 1].regex
+        if pieces[index].regex != _ONE_LINE or pieces[index].meaning == "message":
+            continue
+        if around == (r"\[", r"\]"):
+            found[index] = replace(pieces[index], regex=_IN_BRACKETS)
+        elif around == (r"\(", r"\)"):
+            found[index] = replace(pieces[index], regex=_IN_PARENTHESES)
+    return found
+
+
 def _conversion(meaning: str, arguments: list[str], width: str, layout: str) -> _Piece:
     before = after = ""
     size = width.partition(".")[0]
@@ -202,7 +265,7 @@ def _conversion(meaning: str, arguments: list[str], width: str, layout: str) -> 
         return _Piece("date", date.regex, before, after, date)
     if meaning == "mdc" and arguments and "," not in arguments[0]:
         meaning = arguments[0].partition(":-")[0]
-        return _Piece(meaning, _ONE_LINE, before, after)
+        return _Piece(meaning, _ID if _ID_KEY.fullmatch(meaning) else _ONE_LINE, before, after)
     return _Piece(meaning, _SHAPES.get(meaning, _ONE_LINE), before, after)
 
 
@@ -213,13 +276,14 @@ def _date(arguments: list[str], layout: str) -> DatePattern:
     if argument in ("UNIX", "UNIX_MILLIS"):
         return DatePattern(r"\d{1,18}", unit="s" if argument == "UNIX" else "ms")
     if argument in ("", "DEFAULT", "ISO8601"):  # log4j writes a space here and log4j2 a T: both are taken
-        return DatePattern(r"\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}:\d{2}[,.]\d{3}", zone=zone)
+        return DatePattern(_ISO, zone=zone)
     pattern = _DATE_NAMES.get(argument, argument)
     regex, strptime, letters = "", "", set[str]()
     for match in _DATE_TOKEN.finditer(pattern):
         token = match.group(0)
         if token[0] in "Sn" and len(token) <= _FRACTION_DIGITS:
-            regex, strptime = rf"{regex}\d{{{len(token)}}}", f"{strptime}%f"
+            directive = "%f" if len(token) <= _MICRO_DIGITS else "%n"
+            regex, strptime = rf"{regex}\d{{{len(token)}}}", strptime + directive
         elif token in _DATE_FIELDS:
             regex, strptime = regex + _DATE_FIELDS[token][0], strptime + _DATE_FIELDS[token][1]
             letters.add(token[0])
