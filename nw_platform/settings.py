@@ -326,8 +326,7 @@ def _resolve_stream(name: str, entry: StreamEntry, sources: Mapping[str, SourceD
 def _event_time(entry: EventTimeEntry | None) -> EventTime | None:
     if entry is None:
         return None
-    unit = entry.unit or (None if entry.layout else "ms")
-    return EventTime(field=entry.field, unit=unit, layout=entry.layout, zone=entry.zone)
+    return EventTime(field=entry.field, unit=entry.unit, layout=entry.layout, zone=entry.zone)
 
 
 def _absolute(path: str, base: str) -> str:

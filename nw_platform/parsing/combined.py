@@ -27,6 +27,7 @@ from nw_platform.parsing.groups import as_extra
 from nw_platform.parsing.native import literal, query
 from nw_platform.parsing.pieces import Pieces, put
 from nw_platform.parsing.times import parse_iso, parse_layout
+from nw_platform.parsing.yearless_times import parse_by_layout, year_option
 
 __all__ = ["COLUMNS", "RULES_VERSION", "CombinedFormat"]
 
@@ -73,6 +74,7 @@ class CombinedFormat(BlockFormat):
         super().__init__(options, COLUMNS)
         declared = options.event_time
         self._layout = declared.layout if declared and declared.layout is not None else _LAYOUT
+        self._year = year_option(options)
 
     def extract(self, block: Block) -> Extracted:
         """Split at quotes and blanks; match what does not split."""
@@ -80,11 +82,11 @@ class CombinedFormat(BlockFormat):
         bad_format = None if split.all() else _match(block.text, ~split, parts)
         columns = {name: parts[name] for name in _COLUMNS} | _request(parts["request"])
         said = {name: parts[name] for name in _EXTRA if parts[name].null_count < len(block.text)}
-        return Extracted(self._times(parts["time"]), bad_format, columns=columns, extra=as_extra(said))
+        return Extracted(self._times(parts["time"], block.received), bad_format, columns=columns, extra=as_extra(said))
 
-    def _times(self, text: pa.Array) -> pa.Array:
+    def _times(self, text: pa.Array, received: pa.Array) -> pa.Array:
         """Read times by the layout; where none is declared, also with a fraction, or in ISO 8601 as nginx can write."""
-        times = parse_layout(text, self._layout, self._zone)
+        times = parse_by_layout(text, self._layout, self._zone, received, self._year)
         if self._layout != _LAYOUT or times.null_count == text.null_count:
             return times
         others = pc.if_else(times.is_valid(), _NULL, _decoded(text))

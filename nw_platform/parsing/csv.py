@@ -26,7 +26,7 @@ from nw_platform.record.envelope import RESERVED_COLUMNS, TIMESTAMP
 
 __all__ = ["RULES_VERSION", "CsvFormat", "header_names", "with_header"]
 
-RULES_VERSION: Final = 1
+RULES_VERSION: Final = 2
 
 _MOST_REPEATED: Final = 1000  # RE2 repeats nothing more often
 _ASCII: Final = 128

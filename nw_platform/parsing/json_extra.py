@@ -15,14 +15,20 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nw_platform.parsing.json_leaves import FIELDS, Member, json_path
+from nw_platform.parsing.content import DIGITS_END, has_byte, highest_byte
+from nw_platform.parsing.json_leaves import FIELDS, Member, is_string, json_path
 from nw_platform.parsing.native import literal, query
 
-__all__ = ["expected_length", "lengthened", "rest", "shortest_length"]
+__all__ = ["expected_length", "rest", "shortest_length", "unproven"]
 
 Lengths: TypeAlias = npt.NDArray[np.int64]
 Mask: TypeAlias = npt.NDArray[np.bool_]
 
+_NULL: Final = pa.scalar(None, pa.string())
+_DOT: Final = ord(".")
+# In the shortest form of JSON: literals that are none, and numbers that may have been written shorter.
+_NO_NUMBER: Final = r"(?i)(?:^|[:\[,])-?(?:nan|inf)"
+_LENGTHENED: Final = r"(?:^|[:\[,])-?(?:[0-9]*0\.0(?:[,\]}]|$)|0\.0)"
 _INNER_FRAME: Final = len('"fields":{}')
 
 
@@ -44,15 +50,33 @@ def expected_length(leaves: Mapping[Member, pa.Array], count: int) -> Lengths:
     return total + np.where(inner > 0, inner + _INNER_FRAME, 0)
 
 
-def lengthened(leaf: pa.Array) -> Mask:
-    """Which leaves may hold a number that was written shorter (`1e3` is read as `1000.0`, `1e-3` as `0.001`).
+def unproven(leaf: pa.Array) -> Mask | None:
+    """Which leaves leave it open, although the lengths agree, whether the record is JSON and holds nothing else.
 
-    Counting proves nothing for their records. Leaves that are strings may be among the answer: that costs time only.
+    A number may have been written shorter (`1e3` is read as `1000.0`, `1e-3` as `0.001`), so that something else has
+    room beside it; what is no number may be NaN or Infinity; objects and arrays may hold both. That of a string is
+    certain. None: there are none. What is among the answer without need costs time only.
     """
+    if leaf.null_count == len(leaf):
+        return None
+    if highest_byte(leaf) <= DIGITS_END:
+        return _mask(_is_lengthened(leaf)) if has_byte(leaf, _DOT) else None
+    others = pc.invert(is_string(leaf))
+    if not pc.any(others).as_py():
+        return None
+    some = pc.if_else(others, leaf, _NULL)
+    inside = pc.or_(pc.match_substring_regex(some, _NO_NUMBER), pc.match_substring_regex(some, _LENGTHENED))
+    return _mask(inside)
+
+
+def _is_lengthened(leaf: pa.Array) -> pa.Array:
     # Both forms begin or end so, and most numbers that merely hold it somewhere are not looked at again.
-    found = pc.or_(pc.ends_with(leaf, "0.0"), pc.or_(pc.starts_with(leaf, "0.0"), pc.starts_with(leaf, "-0.0")))
+    return pc.or_(pc.ends_with(leaf, "0.0"), pc.or_(pc.starts_with(leaf, "0.0"), pc.starts_with(leaf, "-0.0")))
+
+
+def _mask(found: pa.Array) -> Mask | None:
     mask: Mask = pc.fill_null(found, fill_value=False).to_numpy(zero_copy_only=False)
-    return mask
+    return mask if mask.any() else None
 
 
 def shortest_length(text: pa.Array) -> Lengths:
@@ -61,7 +85,9 @@ def shortest_length(text: pa.Array) -> Lengths:
     return np.asarray(found.column("n").combine_chunks().to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
-def rest(text: pa.Array, top: Mapping[str, str], own: Sequence[str], *, wire: bool) -> tuple[pa.Array, Mask]:
+def rest(
+    text: pa.Array, top: Mapping[str, str], own: Sequence[str], times: Mapping[str, pa.Array], *, wire: bool
+) -> tuple[pa.Array, Mask]:
     """`extra` of some records (JSON text, null where nothing is left), and where `fields` is neither object nor null.
 
     Args:
@@ -69,35 +95,40 @@ def rest(text: pa.Array, top: Mapping[str, str], own: Sequence[str], *, wire: bo
         top: the keys of the record that became columns, each with an SQL condition on `leaf` (JSON text, never SQL
             null) that says when its value could not be used and stays in `extra`.
         own: the keys that became columns wherever they were met, in `fields` (first) or in the record.
+        times: other keys of the record that may hold its time, each with the records in which it does: there it is
+            not left.
         wire: `fields` that are no object are an error; else they are kept like any other key.
     """
-    members: list[Member] = [*((key,) for key in top), *((FIELDS, key) for key in own), *((key,) for key in own)]
+    members: list[Member] = [(key,) for key in (*top, *times)]
+    members += [*((FIELDS, key) for key in own), *((key,) for key in own)]
     leaf = {member: f"l[{number}]" for number, member in enumerate(members, 1)}
     kept = [_kept(key, leaf[(key,)], condition.replace("leaf", leaf[(key,)])) for key, condition in top.items()]
+    kept += [_kept(key, leaf[(key,)], f"NOT u{number}") for number, key in enumerate(times)]
     for key in own:
         inner, outer = leaf[(FIELDS, key)], leaf[(key,)]
         kept.append(_kept(key, inner, f"{inner} = 'null'"))
         kept.append(_kept(key, outer, f"{outer} = 'null' OR {inner} IS NOT NULL"))
     kept.append(_kept(FIELDS, "f", "f = 'null'" if wire else "json_type(f) <> 'OBJECT'"))
-    outer_patch = json.dumps(dict.fromkeys((*top, *own, FIELDS)), ensure_ascii=False)
+    outer_patch = json.dumps(dict.fromkeys((*top, *times, *own, FIELDS)), ensure_ascii=False)
     inner_patch = json.dumps(dict.fromkeys(own), ensure_ascii=False)
     paths = ", ".join(literal(json_path(member)) for member in members)
     outside = f"concat_ws(',', nullif(outside[2:-2], ''), {', '.join(kept)})"
+    used = "".join(f", u{number}" for number in range(len(times)))
     found = query(
         f"""
         SELECT {outside} AS outside, nullif(inside[2:-2], '') AS inside,
             coalesce(json_type(f) NOT IN ('OBJECT', 'NULL'), false) AS wrong
         FROM (
-            SELECT l, f, CAST(json_merge_patch(x, {literal(outer_patch)}) AS VARCHAR) AS outside,
+            SELECT l, f{used}, CAST(json_merge_patch(x, {literal(outer_patch)}) AS VARCHAR) AS outside,
                 CASE WHEN json_type(f) = 'OBJECT'
                     THEN CAST(json_merge_patch(f, {literal(inner_patch)}) AS VARCHAR) END AS inside
             FROM (
-                SELECT x, json_extract(x, '$.{FIELDS}') AS f,
+                SELECT x, json_extract(x, '$.{FIELDS}') AS f{used},
                     CAST(json_extract(x, [{paths}]) AS VARCHAR[]) AS l FROM texts
             )
         )
         """,
-        texts=pa.table({"x": text}),
+        texts=pa.table({"x": text} | {f"u{number}": mask for number, mask in enumerate(times.values())}),
     )
     record, fields = (found.column(name).combine_chunks() for name in ("outside", "inside"))
     record = pc.if_else(pc.equal(record, ""), pa.scalar(None, pa.string()), record)

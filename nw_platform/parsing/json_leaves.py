@@ -7,6 +7,7 @@ missing or null. Integers keep all their digits, however large.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Final, TypeAlias
 
@@ -31,6 +32,7 @@ __all__ = [
     "present",
     "string_of",
     "valid",
+    "without_lone_surrogates",
 ]
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
@@ -46,6 +48,10 @@ _BACKSLASH: Final = ord("\\")
 _SAMPLE: Final = 64  # rows of a block that are asked which keys there are
 # What DuckDB reads although it is no JSON: trailing commas, and numbers that are none.
 _LOOSE: Final = r"(?i),\s*[}\]]|[:\[,]\s*-?(nan|inf)"
+# An escape in JSON: both halves of a character, one half without the other, anything else.
+_ESCAPE: Final = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
+)
 
 
 def json_path(member: Member) -> str:
@@ -134,6 +140,19 @@ def loose(text: pa.Array) -> Mask:
         else:
             suspects[row] = False
     return suspects
+
+
+def without_lone_surrogates(text: pa.Array) -> pa.Array:
+    r"""JSON text with U+FFFD for escapes of half a character (`\ud800`), which RFC 8259 allows and no reader takes."""
+    rows = pc.match_substring(text, "\\ud", ignore_case=True).to_numpy(zero_copy_only=False)
+    if not rows.any():
+        return text
+    mended = [_ESCAPE.sub(_whole, record) for record in text.filter(pa.array(rows)).to_pylist()]
+    return put(text, rows, pa.array(mended, pa.string()))
+
+
+def _whole(escape: re.Match[str]) -> str:
+    return "\\ufffd" if escape["half"] else escape[0]
 
 
 def _refuse(constant: str) -> None:

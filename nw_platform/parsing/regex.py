@@ -22,7 +22,7 @@ from nw_platform.record.envelope import RESERVED_COLUMNS, TIMESTAMP
 
 __all__ = ["RULES_VERSION", "RegexFormat"]
 
-RULES_VERSION: Final = 1
+RULES_VERSION: Final = 2
 
 _TIME_COLUMN: Final = "event_time"
 

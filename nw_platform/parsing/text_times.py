@@ -1,108 +1,77 @@
-"""Event times of formats whose fields are text: which field holds the time, what it may look like, missing years."""
+"""Event times of formats whose fields are text: which field holds the time, and what it may look like."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nw_platform.errors import ConfigError
-from nw_platform.parsing.contract import EventTime, ParseOptions
-from nw_platform.parsing.times import parse_iso, parse_layout, parse_unit
+from nw_platform.parsing.contract import EventTime
+from nw_platform.parsing.pieces import put
+from nw_platform.parsing.time_forms import parse_forms
+from nw_platform.parsing.times import is_number, parse_iso, parse_unit
+from nw_platform.parsing.yearless_times import parse_by_layout, parse_yearless, year_option
 
-__all__ = ["TIME_NAMES", "find_time_field", "parse_text", "parse_yearless", "year_option"]
+__all__ = ["TIME_NAMES", "find_time_field", "is_default_field", "parse_text", "parse_yearless", "year_option"]
 
-# The fields that hold the time where nothing is declared, in any case; the first in the record's order counts.
-TIME_NAMES: Final = ("ts", "time", "timestamp", "event_time")
+# The fields that hold the time where nothing is declared, in this order: the first that there is counts. In formats
+# whose fields are text in any case, in json exactly so.
+TIME_NAMES: Final = (
+    "ts",
+    "@timestamp",
+    "timestamp",
+    "time",
+    "event_time",
+    "eventTime",
+    "datetime",
+    "date",
+    "Timestamp",
+    "@t",
+    "asctime",
+    "time_iso8601",
+    "time_local",
+    "timeMillis",
+    "__REALTIME_TIMESTAMP",
+)
 
-_HAS_YEAR: Final = re.compile(r"(?<!%)(?:%%)*%-?[YyGcxs]")
-_DAY_US: Final = 86_400_000_000
-_ZONE_MARGIN_US: Final = 14 * 3_600_000_000  # local time is ahead of UTC by at most this
-_LEAP_YEAR: Final = 2000
-_CANDIDATES: Final = 10  # from a year to the leap year before it, over a turn of the century without one
+
+def is_default_field(declared: EventTime | None) -> bool:
+    """Whether a declaration leaves open which field holds the time: then it is the first of TIME_NAMES there is."""
+    return declared is None or declared.field == TIME_NAMES[0]
 
 
 def find_time_field(names: Iterable[str], declared: EventTime | None) -> int | None:
     """The number of the field that holds the time: the declared one, else the first of TIME_NAMES; None: no field."""
-    wanted = TIME_NAMES if declared is None else (declared.field.lower(),)
     lower = [name.lower() for name in names]
-    return next((number for number, name in enumerate(lower) if name in wanted), None)
+    wanted = TIME_NAMES if declared is None or is_default_field(declared) else (declared.field,)
+    present = (name.lower() for name in wanted if name.lower() in lower)
+    first = next(present, None)
+    return None if first is None else lower.index(first)
 
 
 def parse_text(text: pa.Array, declared: EventTime | None, received: pa.Array, year: int | None = None) -> pa.Array:
     """Read times (strings, may hold nulls) as a declaration says.
 
-    With a `layout`, by that layout, also one without a year. Else numbers count `unit` (default ms) since 1970, and
-    anything else is ISO 8601.
+    With a `layout`, by that layout, also one without a year. Else numbers count `unit` since 1970 (without one: the
+    unit that their size tells), and anything else is ISO 8601 or one of the forms of `time_forms`.
 
     Returns:
         timestamp us UTC, null where there is no usable time.
     """
     zone = "UTC" if declared is None else declared.zone
     if declared is not None and declared.layout is not None:
-        if _HAS_YEAR.search(declared.layout):
-            return parse_layout(text, declared.layout, zone)
-        return parse_yearless(text, declared.layout, received, zone=zone, year=year)
-    counted = parse_unit(text, (declared.unit if declared else None) or "ms")
-    if counted.null_count == text.null_count:
-        return counted
-    return pc.coalesce(counted, parse_iso(text, zone))
-
-
-def parse_yearless(
-    text: pa.Array, layout: str, received: pa.Array, *, zone: str = "UTC", year: int | None = None
-) -> pa.Array:
-    """Read times that name no year: in `year`, else in the latest year that puts them at most a day after `received`.
-
-    29 February takes the latest leap year for which that holds.
-
-    Args:
-        text: strings, may hold nulls.
-        layout: a strptime layout without a year.
-        received: timestamp us UTC, as long as `text`, no nulls.
-        zone: IANA name of the zone the times are in.
-        year: the year of all of them.
-
-    Returns:
-        timestamp us UTC, null where there is no usable time.
-    """
-    with_year = f"%Y {layout}"
-    if year is not None:
-        return parse_layout(_in_year(text, np.full(len(text), year)), with_year, zone)
-    latest_us = received.to_numpy(zero_copy_only=False).astype("datetime64[us]").astype(np.int64) + _DAY_US
-    first_year = (latest_us + _ZONE_MARGIN_US).astype("datetime64[us]").astype("datetime64[Y]").astype(np.int64) + 1970
-    # What is no time in a leap year is none in any: those rows are not looked at again.
-    readable = parse_layout(_in_year(text, np.full(len(text), _LEAP_YEAR)), with_year, zone).is_valid()
-    open_rows = np.flatnonzero(readable.to_numpy(zero_copy_only=False))
-    found = np.zeros(len(text), dtype=np.int64)
-    known = np.zeros(len(text), dtype=bool)
-    for back in range(_CANDIDATES):
-        if not len(open_rows):
-            break
-        times = parse_layout(_in_year(text.take(pa.array(open_rows)), first_year[open_rows] - back), with_year, zone)
-        instants = times.cast(pa.int64()).fill_null(np.iinfo(np.int64).max).to_numpy(zero_copy_only=False)
-        fits = instants <= latest_us[open_rows]
-        found[open_rows[fits]] = instants[fits]
-        known[open_rows[fits]] = True
-        open_rows = open_rows[~fits]
-    return pa.array(found, mask=~known).cast(received.type)
-
-
-def year_option(options: ParseOptions) -> int | None:
-    """The option `year`.
-
-    Raises:
-        ConfigError: it is no year from 1970 to 2261.
-    """
-    year: Any = options.options.get("year")
-    if year is not None and (type(year) is not int or not 1970 <= year <= 2261):  # noqa: PLR2004  (the sane years)
-        raise ConfigError(f"year: {year!r} is no year; write a number from 1970 to 2261")
-    return year
-
-
-def _in_year(text: pa.Array, years: Any) -> pa.Array:  # noqa: ANN401  (a numpy array of integers)
-    return pc.binary_join_element_wise(pa.array(years).cast(pa.string()), text, " ")
+        return parse_by_layout(text, declared.layout, zone, received, year)
+    unit = None if declared is None else declared.unit
+    times = parse_unit(text, unit)
+    if times.null_count == text.null_count:
+        return times
+    times = pc.coalesce(times, parse_iso(text, zone))
+    if times.null_count == text.null_count:
+        return times
+    unread = pc.and_(pc.is_null(times), pc.is_valid(text))
+    if unit is not None:  # a number counts this unit and nothing else
+        unread = pc.and_not(unread, pc.fill_null(is_number(text), fill_value=False))
+    others = parse_forms(text.filter(unread), received.filter(unread), zone=zone, year=year)
+    return put(times, unread.to_numpy(zero_copy_only=False), others)

@@ -14,10 +14,14 @@ EventTimeUnit = Literal["s", "ms", "us", "ns"]
 
 @dataclass(frozen=True, slots=True)
 class EventTime:
-    """Where and how a record says when it happened. `layout` is a strptime layout; `zone` an IANA name or UTC."""
+    """Where and how a record says when it happened.
+
+    `field`: the default stands for the first of the common names that the record has. `unit`: None lets each number
+    tell its own by its size. `layout` is a strptime layout; `zone` an IANA name or UTC.
+    """
 
     field: str = "ts"
-    unit: EventTimeUnit | None = "ms"
+    unit: EventTimeUnit | None = None
     layout: str | None = None
     zone: str = "UTC"
 

@@ -34,7 +34,7 @@ KEYS_OF_FORMATS: Final[dict[str, tuple[str, ...]]] = {
     "delimiter": ("csv",),
     "quote": ("csv",),
     "header": ("csv",),
-    "year": ("syslog", "log4j", "regex", "csv"),
+    "year": ("syslog", "log4j", "regex", "csv", "json", "combined"),
 }
 MOST_HOURS: Final = 100_000  # Dagster keeps no more partitions of an asset usable
 
@@ -42,11 +42,15 @@ MOST_HOURS: Final = 100_000  # Dagster keeps no more partitions of an asset usab
 class EventTimeEntry(Part):
     """Where and how a record says when it happened."""
 
-    field: Text = Field(default="ts", description="The key, column or group that holds the time.")
-    unit: EventTimeUnit | None = Field(
-        default=None, description="Of a number: s, ms, us or ns since 1970 (default ms)."
+    field: Text = Field(
+        default="ts", description="The key, column or group that holds the time; default the first of the common names."
     )
-    layout: Layout | None = Field(default=None, description="Of a text: a strptime layout; default ISO 8601.")
+    unit: EventTimeUnit | None = Field(
+        default=None, description="Of a number: s, ms, us or ns since 1970 (default: the one that its size tells)."
+    )
+    layout: Layout | None = Field(
+        default=None, description="Of a text: a strptime layout; default ISO 8601 and other common forms."
+    )
     zone: Zone = Field(default="UTC", description="The time zone of times that name none.")
 
     @model_validator(mode="after")

@@ -55,7 +55,9 @@ def test_an_example_is_true(stream: str, lines: str, expected: str) -> None:
 def shown(row: dict) -> dict:
     """The columns that an example shows: not null, and neither default nor derived from the position."""
     default = {
-        "log_type": lambda v: v in ("app", "tailed", "web", "kafka", "orders", "system", "calls", "batch", "notes")
+        "log_type": lambda v: (
+            v in ("app", "tailed", "web", "kafka", "orders", "system", "calls", "batch", "notes", "docker")
+        )
     }
     derived = {"event_id": lambda v: v.startswith("c0ffee:")}
     hidden = default | derived
