@@ -1,7 +1,8 @@
-"""What `nw up` does before it starts anything (`python -m resources.prepare SOCKET`).
+"""What `nw up` does before it starts a code server (`python -m resources.prepare SOCKET`).
 
 The dbt project is translated once here, and not by three processes at the same time. Runs that a predecessor left
-behind when it was killed are marked as failed: Dagster would show them as started for ever.
+behind when it was killed are marked as failed: Dagster would show them as started for ever. Sensors that ticked last
+in the future, by a clock that was set back since, are let tick again.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ def fail_leftovers(instance: dg.DagsterInstance, socket: str) -> int:
     for run in instance.get_runs(dg.RunsFilter(statuses=list(_UNFINISHED))):
         server = json.loads(run.tags.get(_SERVER_TAG, "{}"))
         if server.get("socket", socket) == socket:
-            instance.report_run_failed(run, "the process of this run is gone: `nw up` was ended while it was running")
+            instance.report_run_failed(
+                run, "the process of this run is gone: it was ended with `nw up` or the code server"
+            )
             failed += 1
     return failed
 

@@ -17,7 +17,7 @@ from nw_platform.errors import NeverwinterError
 
 __all__ = ["Child", "Children"]
 
-READY_SECONDS: Final = 180.0
+READY_SECONDS: Final = 300.0
 _STOP_SECONDS: Final = 20.0
 _POLL_SECONDS: Final = 0.2
 _LAST_WORDS: Final = 4  # lines of a child's log that are shown when it dies

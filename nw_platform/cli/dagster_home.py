@@ -138,7 +138,11 @@ def locked(home: Path, holder: str = "") -> Iterator[None]:
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except OSError as error:
+            if error.errno not in {errno.EWOULDBLOCK, errno.EACCES}:
+                raise UsageError(
+                    f"{home} cannot be locked ({error.strerror}); set DAGSTER_HOME to a folder on a local disk"
+                ) from error
             file.seek(0)
             told = " ".join(file.read().split()) or "unknown"
             raise UsageError(

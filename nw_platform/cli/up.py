@@ -86,10 +86,13 @@ def serve(settings: Settings, out: Output, *, host: str, port: int, pace: Pace |
         is_watched = bool(settings.alerts.channels or settings.alerts.dead_man)
         try:
             return _Platform(children, place, home, host, port, pace or Pace()).serve(out, watch if is_watched else [])
-        except NeverwinterError:
+        except NeverwinterError as error:
             if is_watched:
                 children.stop()
                 children.let("last-look", [*watch, "--once"], _LAST_LOOK_SECONDS)
+            problem = home_problem(home)  # then that is why, whatever was said of it
+            if problem and problem not in str(error):
+                raise NeverwinterError(problem) from error
             raise
         finally:
             children.stop()

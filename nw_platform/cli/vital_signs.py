@@ -46,7 +46,7 @@ class Pace:
 
     look: float = 5.0
     timeout: float = 20.0  # of one question
-    ready: float = 180.0  # until the first sign of a process that was just started
+    ready: float = 300.0  # until the first sign of a process that was just started
     silent: float = 60.0  # an answer that comes late is one
     stopped: float = 15.0  # a process that was stopped (SIGSTOP) and not continued
     heartbeat: float = 90.0  # all parts of the daemon; each gives a sign every 30 s

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import signal
@@ -19,11 +21,14 @@ import yaml
 from world import HOUR, World
 
 from assets.partitions import arrival_hours
+from nw_platform.cli import up
 from nw_platform.cli.children import Children
 from nw_platform.cli.dagster_home import POSTGRES_VARIABLE, home_problem, locked, prepare_home
+from nw_platform.cli.output import Output
 from nw_platform.cli.up import _first_arrivals
 from nw_platform.errors import NeverwinterError, UsageError
 from nw_platform.record.hours import hour_of
+from nw_platform.settings import load
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGURATION = "lake: ./lake\nstreams:\n  web: {path: 'in/web*.log', format: lines, history: {from: 2024-03-10}}\n"
@@ -264,10 +269,36 @@ def test_a_home_on_a_full_disk_is_one_line_with_the_fix(tmp_path):
     assert str(told.value) == problem
 
 
+def test_a_disk_that_runs_full_while_all_starts_is_the_reason_that_is_told(site, tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+
+    def fail(*_):
+        (home / ".nw-up-probe").symlink_to("/dev/full")
+        raise NeverwinterError("the prepare ended with code 1: ) ] (Background on this error")
+
+    monkeypatch.setattr(up._Platform, "serve", fail)
+    settings = load(str(site / "neverwinter.yaml"))
+    with pytest.raises(NeverwinterError, match=rf"^DAGSTER_HOME {home} cannot be written .* the disk is full"):
+        up.serve(settings, Output(), host="127.0.0.1", port=free_port())
+
+
 def test_a_home_that_cannot_be_made_or_locked_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match=r"file/home cannot be written \(Not a directory\); set DAGSTER_HOME"):
         prepare_home(tmp_path, {"DAGSTER_HOME": str(tmp_path / "file" / "home")})
     (tmp_path / "nw-up.lock").mkdir()
     with pytest.raises(UsageError, match=r"lock file .* cannot be written \(Is a directory\)"), locked(tmp_path):
+        pytest.fail("locked")
+
+
+def test_a_disk_that_cannot_lock_is_not_taken_for_another_nw_up(tmp_path, monkeypatch):
+    def cannot(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", cannot)
+    with (
+        pytest.raises(UsageError, match=r"cannot be locked \(No locks available\); set DAGSTER_HOME"),
+        locked(tmp_path),
+    ):
         pytest.fail("locked")
