@@ -184,12 +184,13 @@ def _spans(stream: str, receipts: Sequence[Receipt]) -> Iterable[Finding]:
         if receipt.kind != "batch":
             continue
         for problem in receipt.detail.get("problems", []):
-            if problem["kind"] == "lost" and problem.get("end") is not None:
-                source, partition = problem["source"], problem["partition"]
-                lost[source, partition, problem["position"]] = problem["end"]
-                where = f"{source}/{partition} [{problem['position']}, {problem['end']})"
-                said = f"{problem['reason']} (receipt {receipt.lane}/{receipt.sequence}, {receipt.arrival_hour})"
-                yield Finding(stream, "lost", where, said)
+            if problem["kind"] != "lost":
+                continue
+            source, partition, first, end = (problem.get(k) for k in ("source", "partition", "position", "end"))
+            if end is not None:
+                lost[source, partition, first] = end
+            said = f"{problem['reason']} (receipt {receipt.lane}/{receipt.sequence}, {receipt.arrival_hour})"
+            yield Finding(stream, "lost", _lost_place(source, partition, first, end), said)
         for span in receipt.spans:
             key = (span.source, span.partition, span.incarnation)
             place = f"{span.source}/{span.partition} [{span.start}, {span.end})"
@@ -202,6 +203,12 @@ def _spans(stream: str, receipts: Sequence[Receipt]) -> Iterable[Finding]:
                 yield Finding(stream, "spans", where, f"{kind}: the span before it ended at {before}")
             ends[key] = max(span.end, before or 0)
             yield from _odd(stream, span, where)
+
+
+def _lost_place(source: str, partition: int | None, first: int, end: int | None) -> str:
+    """Where something was lost. Without an end it is not known how much: all from `first` on may be."""
+    place = source if partition is None else f"{source}/{partition}"
+    return f"{place} [{first}, {end})" if end is not None else f"{place} from {first}"
 
 
 def _odd(stream: str, span: Span, where: str) -> Iterable[Finding]:

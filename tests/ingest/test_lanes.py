@@ -23,8 +23,8 @@ from nw_platform.ingest.session import Session
 from nw_platform.ingest.tick import has_news, run_tick
 from nw_platform.ingest.verify import verify
 from nw_platform.lake.receipts import load_receipts
-from nw_platform.sources.contract import Budget
-from nw_platform.sources.memory import memory_log
+from nw_platform.sources.contract import Budget, Problem
+from nw_platform.sources.memory import MemorySource, memory_log
 
 ALL = ("1970-01-01T00", "2100-01-01T00")
 
@@ -434,6 +434,25 @@ def test_a_loss_is_in_a_receipt_also_when_nothing_comes_after_it(world):
         world.ingest(session)
         assert [f.what for f in verify(session).findings] == ["lost"]
         assert len(world.rows(session)) == 6
+
+
+def test_a_loss_of_which_nobody_knows_how_much_it_is_is_listed(world, monkeypatch):
+    world.put(0, *[wire(world.now, n=n) for n in range(5)])
+    with world.session(lanes=2) as session:
+        world.ingest(session)
+        whole = MemorySource.plan
+
+        def made_anew(source, now, budget):
+            problem = Problem("lost", "t", 5, "topic t was deleted and made again", partition=0)
+            plan = whole(source, now, budget)
+            return replace(plan, problems=(*plan.problems, problem)) if plan.spans else plan
+
+        monkeypatch.setattr(MemorySource, "plan", made_anew)
+        world.put(0, wire(world.now))
+        world.ingest(session)
+        [finding] = verify(session).findings
+        assert (finding.what, finding.where) == ("lost", "t/0 from 5")
+        assert "made again" in finding.detail
 
 
 def test_spans_that_a_source_ends_early_are_read_on_in_the_same_run(world, monkeypatch):
