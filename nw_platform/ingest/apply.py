@@ -52,6 +52,15 @@ def duplicates_app(stream: str) -> str:
     return f"{APPLY_APP}/{stream}"
 
 
+def next_apply(stream: str, logs: Snapshot, duplicates: Snapshot | None) -> int:
+    """The number of the next apply. `duplicates`: looked at before `logs`, so that it is ahead by one at most ...
+
+    ... unless `logs` lost commits: then numbers go on behind those that `duplicates` knows.
+    """
+    seen = duplicates.transaction(duplicates_app(stream)) if duplicates is not None else -1
+    return max(logs.transaction(APPLY_APP) + 1, seen)
+
+
 def apply_batch(
     lake: Lake, stream: str, receipt: Receipt, parsed: Parsed, *, rules: str, work: Path, now: int
 ) -> Applied | None:
@@ -67,7 +76,7 @@ def apply_batch(
         snapshot = logs.ensure(parsed.rows.schema)
         if snapshot.transaction(receipt.lane) >= receipt.sequence:
             return None
-        number = snapshot.transaction(APPLY_APP) + 1
+        number = next_apply(stream, snapshot, duplicates)
         known = Remembered(mine, snapshot)
         return _apply(lake, logs, snapshot, duplicates, receipt, parsed, known, number=number, rules=rules, now=now)
 

@@ -66,7 +66,8 @@ class Remembered:
             return
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             manifest = json.loads((folder / "manifest.json").read_text())
-            if manifest["state"] == self._state:
+            # Of more applies than the table has had: it lost commits, and their ids are not in it.
+            if manifest["state"] == self._state and manifest["apply"] <= apply:
                 self._saved = {hour: _Known(*known) for hour, known in manifest["hours"].items()}
                 self._foreign = manifest["foreign"] if manifest["apply"] == apply else apply
         if not self._saved:

@@ -13,6 +13,7 @@ from nw_platform.ingest.outcome import Lag
 from nw_platform.ingest.pipeline import Pipeline
 from nw_platform.ingest.session import Session
 from nw_platform.ingest.tick import behind
+from nw_platform.lake.agreement import refuse_lost_commits
 from nw_platform.sources.contract import Problem
 
 
@@ -51,6 +52,7 @@ def look(session: Session, streams: Iterable[str], now: int) -> Looked:
 
 
 def _look(session: Session, name: str, now: int, looked: Looked) -> None:
+    refuse_lost_commits(session.lake, name)
     pipelines = session.pipelines(name)
     lanes: list[LaneLooked] = []
     problems: list[Problem] = []

@@ -27,6 +27,7 @@ from nw_platform.ingest.lanes import lane_name, lanes_by_epoch
 from nw_platform.ingest.outcome import BatchReport
 from nw_platform.ingest.raw import MakeFramer, RawWriter, commit_raw, next_receipt, raw_file, read_spans
 from nw_platform.ingest.steps import Step, reached
+from nw_platform.lake.agreement import refuse_lost_commits
 from nw_platform.lake.receipts import ReceiptLog, receipts_app
 from nw_platform.lake.store import Lake
 from nw_platform.lake.tables import Snapshot
@@ -171,6 +172,7 @@ class Pipeline:
 
         Raises:
             CommitConflictError: another run won this batch; `stale` is True then.
+            LakeError: raw is behind its receipts.
         """
         started = time.perf_counter()
         last = self._last
@@ -179,9 +181,10 @@ class Pipeline:
         reached(Step.PLANNED)
         planned = max(now, last.planned_time)
         sequence = last.sequence + 1
-        raw = self.lake.raw(self.stream).ensure()
-        if self.name_in(raw) != self.lane or raw.transaction(self.lane) != last.sequence:
+        raw = self.lake.raw(self.stream).snapshot()
+        if raw is None or self.name_in(raw) != self.lane or raw.transaction(self.lane) != last.sequence:
             self._last = None
+            refuse_lost_commits(self.lake, self.stream)
             raise CommitConflictError(f"stream {self.stream}: another run is ahead; starting again from its receipt")
         with (
             _Sink(self, planned) as sink,

@@ -37,7 +37,9 @@ def strangers(
     files = snapshot.hour_files(hours) if snapshot else []
     query = f"SELECT lane, sequence, dt || 'T' || hour, count(*) FROM ({scan(files, _RAW)}) GROUP BY ALL"
     with connect() as connection:
-        found = {(lane, sequence, hour): n for lane, sequence, hour, n in connection.execute(query).fetchall()}
+        rows = connection.execute(query).fetchall()
+    # Records without a lane are of a foreign file.
+    found = {("?" if lane is None else lane, sequence or 0, hour): n for lane, sequence, hour, n in rows}
     for key in sorted(known.keys() | found.keys()):
         if known.get(key, 0) != found.get(key, 0):
             yield *key, found.get(key, 0), known.get(key, 0)

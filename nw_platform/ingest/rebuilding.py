@@ -28,7 +28,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nw_platform.errors import CommitConflictError, ExpiredError
-from nw_platform.ingest.apply import RULES_KEY, duplicates_app, is_dangling
+from nw_platform.ingest.apply import RULES_KEY, duplicates_app, is_dangling, next_apply
 from nw_platform.ingest.batches import CurrentBatch, current_batches
 from nw_platform.ingest.dedupe import APPLY_APP, REBUILD_APP
 from nw_platform.ingest.hourfiles import (
@@ -156,6 +156,7 @@ def _attempt(
     finish: bool,
 ) -> list[HourChange]:
     logs = pipeline.lake.logs(pipeline.stream)
+    duplicates = pipeline.lake.duplicates().snapshot()  # before `logs`: see `next_apply`
     snapshot = logs.ensure(pipeline.logs_schema)
     everything = current_batches(load_receipts(pipeline.lake, pipeline.stream))
     applied = {
@@ -168,11 +169,11 @@ def _attempt(
     if moved := [b for b in batches if staged.batches.get((b.lane, b.sequence), b.event_hours) != b.event_hours]:
         wanted |= hours  # if this attempt loses a race, the next one has to do them all
         transactions = {**transactions, **say_moved(pipeline, snapshot, moved, staged.batches, now)}
-    number = snapshot.transaction(APPLY_APP) + 1
+    number = next_apply(pipeline.stream, snapshot, duplicates)
     with connect() as connection:
         changes, added, removed = _compare(connection, pipeline, snapshot, staged, hours)
         different = [c.hour for c in changes if c.changed]
-        doubles = _replace_duplicates(connection, pipeline, snapshot, staged, hours, different, now)
+        doubles = _replace_duplicates(connection, pipeline, snapshot, staged, hours, different, number, now)
     if different or doubles or transactions or finish:
         reached(Step.REBUILD_WRITTEN)
         moves = {lane: max(v, snapshot.transaction(lane)) for lane, v in transactions.items()}
@@ -307,12 +308,12 @@ def _replace_duplicates(
     staged: Staged,
     hours: set[str],
     different: list[str],
+    number: int,
     now: int,
 ) -> bool:
     """Make the duplicates of the hours what they are now, in one commit; hours around them keep theirs."""
     table = pipeline.lake.duplicates()
     snapshot = table.snapshot()
-    number = logs.transaction(APPLY_APP) + 1
     by_day: dict[str, list[str]] = {}
     for hour in sorted(hours):
         by_day.setdefault(hour[:10], []).append(hour)

@@ -23,6 +23,7 @@ from nw_platform.ingest.rawrows import batch_rows
 from nw_platform.ingest.rebuilding import interrupted, rebuild_hours, say_moved
 from nw_platform.ingest.session import Session
 from nw_platform.ingest.steps import Step, reached
+from nw_platform.lake.agreement import refuse_lost_commits
 from nw_platform.lake.receipts import ReceiptLog, append_receipts
 
 
@@ -36,8 +37,10 @@ def recover(pipeline: Pipeline, now: int) -> list[BatchReport]:
 
     Raises:
         CommitConflictError: another run reads the stream by another number of lanes.
+        LakeError: raw is behind its receipts; `nw repair` is for that.
         SourceError: the source, whose first positions are wanted, cannot be reached.
     """
+    refuse_lost_commits(pipeline.lake, pipeline.stream)
     raw = pipeline.lake.raw(pipeline.stream).ensure()
     reached(Step.TABLE_CREATED)
     if pipeline.name_in(raw) is None:

@@ -94,7 +94,7 @@ def _replay_hour(session: Session, pipeline: Pipeline, hour: str, now: int, *, d
         if committed:
             recover_all(session, pipeline.stream, now)
         return change
-    raise LakeError(f"stream {pipeline.stream}: other runs commit all the time; replay {hour} again later")
+    raise LakeError(f"stream {pipeline.stream}: gave up after {_ATTEMPTS} commit conflicts; replay {hour} again later")
 
 
 def _attempt(pipeline: Pipeline, hour: str, now: int, *, dry_run: bool) -> tuple[HourChange, bool]:
@@ -115,7 +115,7 @@ def _attempt(pipeline: Pipeline, hour: str, now: int, *, dry_run: bool) -> tuple
             continue
         present = _present(pipeline, batch)
         try:
-            rows, spans, digest = _read(pipeline, batch)
+            rows, spans, digest = read_again(pipeline, batch)
         except NeverwinterError as error:
             kept += batch.records
             notes.append(f"batch {batch.lane}/{batch.sequence} kept: {error}")
@@ -132,7 +132,7 @@ def _attempt(pipeline: Pipeline, hour: str, now: int, *, dry_run: bool) -> tuple
             continue
         changed += _difference(present, rows)
         event_hours = pipeline.parse(rows, spans, batch.planned_time).event_hours()
-        written = _write(pipeline, batch, rows) if len(rows) and not dry_run else None
+        written = write_batch(pipeline, batch, rows) if len(rows) and not dry_run else None
         fresh.append(_Fresh(batch, spans, digest, len(rows), event_hours, written))
     after = before
     if fresh:
@@ -149,7 +149,7 @@ def _present(pipeline: Pipeline, batch: CurrentBatch) -> pa.Table | None:
     return None
 
 
-def _read(pipeline: Pipeline, batch: CurrentBatch) -> tuple[pa.Table, tuple[Span, ...], str]:
+def read_again(pipeline: Pipeline, batch: CurrentBatch) -> tuple[pa.Table, tuple[Span, ...], str]:
     """Read a batch's spans again: their rows, the spans as they are now, and the digest.
 
     Raises:
@@ -196,7 +196,7 @@ def _commit(
         if any(f.path in removed for f in files_of_batch(snapshot, hour, batch.lane, batch.sequence))
     ]
     # Read again, one at a time: an hour of a backlog is more than memory holds.
-    written += [_write(pipeline, b, batch_rows(pipeline.lake, pipeline.stream, b)) for b in moved]
+    written += [write_batch(pipeline, b, batch_rows(pipeline.lake, pipeline.stream, b)) for b in moved]
     receipts = []
     for found in fresh:
         lane = found.batch.lane
@@ -223,7 +223,8 @@ def _commit(
         raise
 
 
-def _write(pipeline: Pipeline, batch: CurrentBatch, rows: pa.Table) -> WrittenFile:
+def write_batch(pipeline: Pipeline, batch: CurrentBatch, rows: pa.Table) -> WrittenFile:
+    """Write a batch's records to a file of its own in the partition of its arrival hour; no commit names it yet."""
     dt, hh = partition_of(batch.arrival_hour)
     name = file_name(batch.lane, batch.sequence)
     table = pipeline.lake.raw(pipeline.stream)

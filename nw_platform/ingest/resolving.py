@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from typing import Any
 
-from nw_platform.ingest.lanes import lanes_by_epoch
+from nw_platform.lake.agreement import last_receipts
 from nw_platform.lake.receipts import ReceiptLog
 from nw_platform.lake.store import Lake
 from nw_platform.lake.tables import Snapshot
@@ -28,7 +27,7 @@ def is_open(declared: StreamDecl) -> bool:
 
 def kept_format(lake: Lake, stream: str, receipts: Snapshot | None) -> Mapping[str, Any] | None:
     """Fields of the declaration that were found out before, as receipts hold them; None: nothing was yet."""
-    for lane in itertools.chain(*lanes_by_epoch(lake.raw(stream).snapshot())):
+    for lane in last_receipts(receipts, stream):  # raw may have lost what it knew of lanes
         log = ReceiptLog(lake, receipts, stream, lane)
         for receipt in (*log[1:9], *reversed(log[-8:])):
             if "format" in receipt.detail:

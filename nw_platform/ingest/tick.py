@@ -20,6 +20,7 @@ from nw_platform.ingest.outcome import BatchReport, Lag, Progress, StreamProblem
 from nw_platform.ingest.pipeline import Pipeline, Taken
 from nw_platform.ingest.recovery import recover
 from nw_platform.ingest.session import Session
+from nw_platform.lake.unreadable import repair_of
 from nw_platform.sources.contract import Plan
 
 _Lane = tuple[str, int]  # stream, number of the lane
@@ -146,14 +147,14 @@ class _Tick:
             self.lost[turn] = self.lost.get(turn, 0) + 1
             if self.lost[turn] < _LOST_RACES:
                 return True
-            told = f"another run is faster every time ({error}); it goes on with the next tick"
+            told = f"lost {_LOST_RACES} commit races in a row ({error}); trying again at the next tick"
             self.report.failures[name] = told
         except NeverwinterError as error:
             self.report.failures[name] = str(error)
             self.session.forget(name)
         except Exception as error:  # noqa: BLE001  (whatever one stream meets must not stop the others)
             _LOG.debug("stream %s failed", name, exc_info=True)
-            self.report.failures[name] = _why(error)
+            self.report.failures[name] = _why(name, error)
             self.session.forget(name)
         return False
 
@@ -232,11 +233,12 @@ def _by_stream(lags: Mapping[_Lane, Lag]) -> dict[str, Lag]:
     return found
 
 
-def _why(error: Exception) -> str:
-    """One line on what nobody translated; it names the fix where the system's error tells it."""
+def _why(stream: str, error: Exception) -> str:
+    """One-line text for an unexpected error, with the fix where the error's number or the file in it tells that."""
     told = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
     number = error.errno if isinstance(error, OSError) else None
-    fix = _FIXES.get(number) if number is not None else None
+    command = repair_of(stream, error)
+    fix = f"run: {command}" if command else _FIXES.get(number or 0)
     return f"{told}; {fix}" if fix else told
 
 

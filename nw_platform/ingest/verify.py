@@ -2,6 +2,7 @@
 
 chain       sequences without a gap, each receipt holding the digest of the one before it
 spans       no gap and no overlap inside any file or partition
+files       every file that a table names is there, and is one of that table
 lost        what a source had deleted before it was read: that it is gone is known, and so it is no gap
 raw         every batch's records have the digest that its receipt says; nothing is there that no receipt knows
 logs        every position of raw is in `logs` or `duplicates`, exactly once, and nothing else is
@@ -10,24 +11,26 @@ orphans     files that no commit names; they are never read, and are no finding
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import duckdb
-import pyarrow.fs as pafs
 
-from nw_platform.errors import NeverwinterError
+from nw_platform.errors import LakeError, NeverwinterError
 from nw_platform.ingest.batches import CurrentBatch, current_batches
 from nw_platform.ingest.completeness import hour_balances
+from nw_platform.ingest.lakefiles import BadFile, bad_alert_files, bad_files
 from nw_platform.ingest.lanes import lanes_by_epoch
 from nw_platform.ingest.outcome import Progress, silent
 from nw_platform.ingest.positions import balance, strangers
 from nw_platform.ingest.rawrows import batch_rows
 from nw_platform.ingest.session import Session
+from nw_platform.lake.agreement import lanes_behind, last_receipts, logs_ahead
 from nw_platform.lake.receipts import load_receipts, receipts_app, receipts_of_commit
 from nw_platform.lake.store import Lake
-from nw_platform.lake.unreadable import repair, repair_of, told
+from nw_platform.lake.unreadable import repair_of, told
 from nw_platform.record.spans import FIRST_DIGEST, Receipt, Span
 
 _FIRST: Final = "0000-00-00T00"
@@ -39,7 +42,7 @@ class Finding:
     """One difference."""
 
     stream: str
-    what: str  # chain | unfinished | spans | lost | raw | logs
+    what: str  # chain | unfinished | spans | lost | raw | logs | receipts | duplicates | alerts | table
     where: str
     detail: str
 
@@ -64,30 +67,72 @@ def verify(
 ) -> VerifyReport:
     """Hold the lake against its receipts, for the arrival hours from `first` to before `last`. Writes nothing."""
     report = VerifyReport()
-    lake = session.lake
     names = list(session.settings.streams) if stream is None else [session.settings.stream(stream).name]
     for name in names:
-        receipts = load_receipts(lake, name)
-        waiting = _waiting(lake, name, receipts)
-        unfinished = _unfinished(lake, name, receipts, waiting)
-        report.findings += [*_chain(name, receipts), *_end(lake, name, receipts), *unfinished, *_spans(name, receipts)]
-        low, high = first or _FIRST, last or _LAST
-        inside = [b for b in current_batches(receipts) if low <= b.arrival_hour < high]
-        there = [batch for batch in inside if not batch.expired]
-        for done, batch in enumerate(there):
-            progress(done, len(there), f"{name} {batch.lane}/{batch.sequence}")
-            report.batches += 1
-            report.records += batch.records
-            report.findings += _batch(lake, name, batch)
+        try:
+            _verify_stream(session.lake, name, first, last, report, progress)
+        except (NeverwinterError, OSError) as error:
+            detail = f"{_one_line(error)}"
+            report.findings.append(Finding(name, "table", "", detail))
+    try:
+        report.findings += [_of_file("", bad) for bad in bad_alert_files(session.lake)]
+    except LakeError as error:
+        report.findings.append(Finding("", "table", "alerts", str(error)))
+    _find_orphans(session.lake, names, report)
+    return report
+
+
+def _verify_stream(
+    lake: Lake, name: str, first: str | None, last: str | None, report: VerifyReport, progress: Progress
+) -> None:
+    """Verify one stream; what is found is added to the report. Raises LakeError if a table cannot be read at all."""
+    damaged = list(bad_files(lake, name))
+    report.findings += [_of_file(name, bad) for bad in damaged]
+    lost = list(_lost_commits(lake, name))
+    report.findings += lost
+    receipts = load_receipts(lake, name)
+    waiting = _waiting(lake, name, receipts)
+    unfinished = _unfinished(lake, name, receipts, waiting)
+    report.findings += [*_chain(name, receipts), *_end(lake, name, receipts), *unfinished, *_spans(name, receipts)]
+    low, high = first or _FIRST, last or _LAST
+    inside = [b for b in current_batches(receipts) if low <= b.arrival_hour < high]
+    there = [batch for batch in inside if not batch.expired]
+    for done, batch in enumerate(there):
+        progress(done, len(there), f"{name} {batch.lane}/{batch.sequence}")
+        report.batches += 1
+        report.records += batch.records
+        report.findings += _batch(lake, name, batch)
+    if not any(bad.table in {"raw", "logs", "duplicates"} for bad in damaged):
         contents = [*_contents(lake, name, there, low, high, [*waiting, *_partly_expired(receipts, there)])]
         whole_lake = first is None and last is None
         report.findings += contents or (_hours(lake, name, receipts, waiting) if whole_lake else [])
-        progress(len(there), len(there), name)
-        for kind, table in (("raw", lake.raw(name)), ("logs", lake.logs(name))):
-            report.orphans += [f"{kind}/stream={name}/{path}" for path in table.orphans()]
-    for kind, table in (("receipts", lake.receipts()), ("duplicates", lake.duplicates())):
-        report.orphans += [f"{kind}/{path}" for path in table.orphans()]
-    return report
+    progress(len(there), len(there), name)
+
+
+def _of_file(stream: str, bad: BadFile) -> Finding:
+    return Finding(stream, bad.table, f"file {bad.file.path}", bad.told())
+
+
+def _lost_commits(lake: Lake, stream: str) -> Iterable[Finding]:
+    """What one table knows and those that come before it do not: commits were lost."""
+    logs = lake.logs(stream).snapshot()
+    lasts = last_receipts(lake.receipts().snapshot(), stream)
+    raw = lake.raw(stream).snapshot()
+    for lane in lanes_behind(raw, lasts):
+        yield Finding(stream, "raw", f"lane {lane.lane}", f"{lane.told()}: raw lost commits; run: nw repair {stream}")
+    for ahead in logs_ahead(logs, raw, lasts):
+        yield Finding(stream, "logs", "lanes", f"{ahead}; run: nw repair {stream}")
+
+
+def _find_orphans(lake: Lake, streams: Sequence[str], report: VerifyReport) -> None:
+    tables = [table for name in streams for table in (lake.raw(name), lake.logs(name))]
+    for table in (*tables, lake.receipts(), lake.duplicates()):
+        with contextlib.suppress(LakeError):  # a table that cannot be read is a finding
+            report.orphans += [f"{table.path}/{path}" for path in table.orphans()]
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _chain(stream: str, receipts: Sequence[Receipt]) -> Iterable[Finding]:
@@ -240,20 +285,6 @@ def _contents(
             detail = f"{raw} time(s) in raw, {kept} time(s) in logs and duplicates"
             yield Finding(stream, "logs", f"{source}/{partition} position {start}", detail)
     except duckdb.Error as error:
-        missing = [*_missing(lake, stream)]
-        yield from missing
         command = repair_of(stream, error)
-        if not any(command and found.detail.endswith(command) for found in missing):
-            advice = f"; run: {command}" if command else ""
-            yield Finding(stream, "logs", "files", f"cannot be read: {told(error)}{advice}")
-
-
-def _missing(lake: Lake, stream: str) -> Iterable[Finding]:
-    """Files of logs that the table names and that are gone."""
-    table = lake.logs(stream)
-    snapshot = table.snapshot()
-    files = snapshot.files() if snapshot else []
-    infos = lake.files.get_file_info([f"{table.path}/{file.path}" for file in files])
-    for file, info in zip(files, infos, strict=True):
-        if info.type == pafs.FileType.NotFound:
-            yield Finding(stream, "logs", f"file {file.path}", f"is gone; run: {repair(stream, 'logs', file.hour)}")
+        advice = f"; run: {command}" if command else ""
+        yield Finding(stream, "logs", "files", f"cannot be read: {told(error)}{advice}")

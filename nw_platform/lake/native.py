@@ -27,6 +27,7 @@ DATA_S: Final = 60.0  # a piece of a file, a commit, a table's log
 _LONG_S: Final = 600.0  # a whole folder removed
 
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
+_FRAME: Final = re.compile(r"\d+: \S+|at \S+:\d+:\d+")  # of a stack
 _WAITED_FOR: Final = frozenset({"hdfs", "viewfs"})  # the client's other stores have deadlines of their own
 
 
@@ -37,9 +38,10 @@ def patience_of(url: str) -> Patience | None:
 
 
 def line_of(error: BaseException) -> str:
-    """The client's errors are several lines, in colours."""
+    """The error in one line: the client's are several, in colours, with the frames of its stack."""
     lines = (line.strip(" ↳") for line in _COLOUR.sub("", str(error)).splitlines())
-    return ": ".join(line for line in lines if line)[:300] or type(error).__name__
+    told = (line for line in lines if line and not _FRAME.fullmatch(line))
+    return ": ".join(told)[:300] or type(error).__name__
 
 
 class _Stream:

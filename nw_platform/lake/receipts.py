@@ -109,23 +109,36 @@ class ReceiptLog(Sequence[Receipt]):
         if isinstance(index, slice):
             start, stop, step = index.indices(self._length)
             wanted = range(start, stop, step)
-            low, high = (min(wanted), max(wanted)) if wanted else (0, -1)
-            by_sequence = {r.sequence: r for r in self._read(low, high)}
-            return [by_sequence[i] for i in wanted if i in by_sequence]
+            if not wanted:
+                return []
+            low = min(wanted)
+            found = self._read(low, max(wanted))
+            return [found[number - low] for number in wanted]
         at = index + self._length if index < 0 else index
-        for receipt in self._read(at, at):
-            return receipt
-        raise IndexError(f"no receipt {index} of lane {self.lane} of stream {self._stream}")
+        if not 0 <= at < self._length:
+            raise IndexError(f"no receipt {index} of lane {self.lane} of stream {self._stream}")
+        return self._read(at, at)[0]
 
     def __iter__(self) -> Iterator[Receipt]:
-        yield from self._read(0, self._length)
+        yield from self._read(0, self._length - 1)
 
     def _read(self, low: int, high: int) -> list[Receipt]:
+        """The receipts from `low` to `high`, both included. Without one of them nobody knows what was read.
+
+        Raises:
+            LakeError: one is not there, or cannot be read.
+        """
         files = [f for f in self._files if _first_sequence(f) <= high and _last_sequence(f) >= low]
         sequence = pc.field("sequence")
         wanted = (pc.field("lane") == self.lane) & (sequence >= low) & (sequence <= high)
         found = read_receipt_files(self._lake, files, self._stream, wanted=wanted)
-        return sorted(found, key=lambda receipt: receipt.sequence)
+        by_sequence = {receipt.sequence: receipt for receipt in found}
+        if missing := [number for number in range(low, high + 1) if number not in by_sequence]:
+            raise LakeError(
+                f"receipt {missing[0]} of lane {self.lane} of stream {self._stream} is gone from the table receipts; "
+                f"run: nw repair {self._stream}"
+            )
+        return [by_sequence[number] for number in range(low, high + 1)]
 
 
 def read_receipt_files(
@@ -140,9 +153,14 @@ def read_receipt_files(
                 rows = pq.ParquetFile(handle).read(columns=columns)
         except (OSError, pa.ArrowException) as error:
             told = " ".join(str(error).split())[:200]
-            raise LakeError(f"receipts of stream {stream} cannot be read ({file.path}): {told}") from error
-        # Decoding is what costs: a day's file may hold the spans of 100,000 files.
-        found.extend(from_rows(rows if wanted is None else rows.filter(wanted), stream))
+            raise LakeError(
+                f"receipts of stream {stream} cannot be read ({file.path}): {told}; run: nw repair {stream}"
+            ) from error
+        try:
+            # Decoding is what costs: a day's file may hold the spans of 100,000 files.
+            found.extend(from_rows(rows if wanted is None else rows.filter(wanted), stream))
+        except (TypeError, ValueError, KeyError, AttributeError, pa.ArrowException) as error:
+            raise LakeError(f"{file.path} of receipts is no file of receipts; run: nw repair {stream}") from error
     return found
 
 

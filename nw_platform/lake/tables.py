@@ -28,6 +28,7 @@ from nw_platform.errors import CommitConflictError, LakeError, SchemaConflictErr
 from nw_platform.lake.ages import hours_since
 from nw_platform.lake.native import DATA_S, line_of
 from nw_platform.lake.parquet import FileWriter, WrittenFile
+from nw_platform.lake.unreadable import is_damage, repair_of_table
 
 Result = TypeVar("Result")
 
@@ -333,7 +334,8 @@ class LakeTable:
         except TableNotFoundError:
             raise
         except (DeltaError, OSError) as error:
-            raise LakeError(f"cannot {verb} the table {self.url}: {line_of(error)}") from error
+            advice = f"; run: {repair_of_table(self.path)}" if is_damage(error) else ""
+            raise LakeError(f"cannot {verb} the table {self.url}: {line_of(error)}{advice}") from error
 
     def _evolved(self, snapshot: Snapshot, wanted: pa.Schema) -> Snapshot:
         present = snapshot.schema()

@@ -17,8 +17,35 @@ _SHOWN: Final = 3
 
 def judge(rules: StreamRules, seen: StreamObservations) -> Iterator[Finding]:
     """One finding for each event hour that receipts, logs or duplicates speak of."""
+    if seen.lanes_behind or seen.raw_differs:
+        yield _raw(rules, seen)
     for hour in sorted(seen.balances):
         yield _balance(rules, hour, seen.balances[hour], seen.in_flight.get(hour, 0))
+
+
+def _raw(rules: StreamRules, seen: StreamObservations) -> Finding:
+    """What arrived, by receipts, is not in raw: that logs have it now does not help once they are rebuilt."""
+    held = sum(held for held, _ in seen.raw_differs.values())
+    wanted = sum(wanted for _, wanted in seen.raw_differs.values())
+    batches = sum(lane.in_receipts - lane.in_raw for lane in seen.lanes_behind)
+    repair = f"nw repair {rules.stream}"
+    if seen.lanes_behind:
+        said = f"raw lost {batches} commits that receipts tell of"
+    else:
+        hours = f"{min(seen.raw_differs)} to {max(seen.raw_differs)}"
+        said = f"raw holds {held} records of {len(seen.raw_differs)} arrival hours ({hours}), receipts say {wanted}"
+    return Finding(
+        check=CHECK,
+        asset=f"logs/{rules.stream}",
+        stream=rules.stream,
+        partition=None,
+        subject="raw",
+        passed=False,
+        severity="error",
+        message=f"logs/{rules.stream}: {said}; a rebuild would lose records until the repair: {repair}",
+        repair=repair,
+        numbers={"commits": batches, "raw": held, "receipts": wanted},
+    )
 
 
 def judge_history(rules: StreamRules, seen: StreamObservations) -> Iterator[Finding]:

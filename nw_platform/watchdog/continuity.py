@@ -22,6 +22,8 @@ def judge(rules: StreamRules, seen: StreamObservations) -> Iterator[Finding]:
         by_hour.setdefault(fault.arrival_hour, []).append(fault)
     for hour in sorted(by_hour):
         yield _hour(rules, hour, by_hour[hour], seen.arrivals.get(hour))
+    if seen.lanes_behind or seen.raw_differs:
+        yield _raw(rules, seen)
     yield _source(rules, seen)
 
 
@@ -62,6 +64,22 @@ def _problem(kind: str, source: str, position: int, reason: str) -> str:
     """One problem of a source; most reasons name the file themselves."""
     said = reason if source in reason else f"{source}: {reason or kind.replace('_', ' ')}"
     return f"{said} ({kind} at byte {position})" if kind in {"damaged", "gap"} else said
+
+
+def _raw(rules: StreamRules, seen: StreamObservations) -> Finding:
+    """Raw is not what its receipts say: commits or files of it were lost, or something was slipped in."""
+    repair = f"nw repair {rules.stream}"
+    told = [lane.told() for lane in seen.lanes_behind]
+    told += [
+        f"arrival hour {hour}: raw holds {held} records, its receipts say {wanted}"
+        for hour, (held, wanted) in sorted(seen.raw_differs.items())
+    ]
+    more = f"; and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
+    message = (
+        f"raw/{rules.stream}: raw is not what its receipts say: {'; '.join(told[:_SHOWN])}{more}; repair: {repair}"
+    )
+    numbers: dict[str, object] = {"lanes_behind": len(seen.lanes_behind), "hours": len(seen.raw_differs)}
+    return _finding(rules, None, "raw", passed=False, message=message, numbers=numbers, repair=repair)
 
 
 def _source(rules: StreamRules, seen: StreamObservations) -> Finding:

@@ -36,6 +36,7 @@ class Tail:
     mark: int  # when the newest commit was written, as the storage says; a table made anew has another
     added: dict[str, LakeFile] = field(default_factory=dict)  # by path
     removed: set[str] = field(default_factory=set)
+    transactions: dict[str, int] = field(default_factory=dict)  # application id -> version
 
 
 def commit_marks(lake: Lake, wanted: Iterable[tuple[LakeTable, int]]) -> dict[tuple[str, int], int]:
@@ -79,6 +80,8 @@ def _take(lake: Lake, table: LakeTable, version: int, tail: Tail) -> bool:
             file = _file(table, action["add"])
             tail.removed.discard(file.path)
             tail.added[file.path] = file
+        elif "txn" in action:
+            tail.transactions[str(action["txn"]["appId"])] = int(action["txn"]["version"])
     return True
 
 

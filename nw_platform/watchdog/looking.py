@@ -23,6 +23,7 @@ from nw_platform.watchdog.keycounts import count_keys
 from nw_platform.watchdog.logtail import FollowedLogs
 from nw_platform.watchdog.memory import StreamMemory
 from nw_platform.watchdog.observations import LagSeen, SourceProblem
+from nw_platform.watchdog.rawtail import Disagreement, FollowedRaw
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class StreamLook:
     rules: StreamRules
     known: StreamMemory
     logs: FollowedLogs
+    raw: FollowedRaw
     also: set[str]
     new: list[Receipt] = field(default_factory=list)
     wanted: list[Receipt] = field(default_factory=list)  # of the new ones, those that are not later than `as_of`
@@ -60,6 +62,7 @@ class StreamLook:
     changed: list[str] = field(default_factory=list)
     at_rest: bool = True
     judge: list[str] = field(default_factory=list)
+    disagreement: Disagreement = field(default_factory=Disagreement)
     unbalanced: set[str] = field(default_factory=set)  # hours whose balance is to be counted
 
 

@@ -17,7 +17,7 @@ from nw_platform.record.hours import hour_start, next_hour
 from nw_platform.watchdog.observations import Balanced, Gap, HourStats, Keys, LossSeen, Unreceived
 from nw_platform.watchdog.receipts import ReceiptFold
 
-_VERSION: Final = 4
+_VERSION: Final = 5
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Final, Protocol
 
+from nw_platform.lake.agreement import LaneBehind
 from nw_platform.record.hours import HOUR_US, hour_of, hour_start
 from nw_platform.watchdog.expectations import MINUTE_US
 
@@ -171,6 +172,8 @@ class StreamObservations:
     # Arrival hour to judge -> receipts in it; None: not known any more.
     arrivals: Mapping[str, int | None] = field(default_factory=dict)
     faults: Sequence[Fault] = ()
+    lanes_behind: Sequence[LaneBehind] = ()  # lanes of which raw lacks what receipts say
+    raw_differs: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # arrival hour -> in raw, by receipts
     files: Sequence[FileSeen] = ()
     judge: Sequence[str] = ()  # event hours to judge
     hours: Mapping[str, HourStats] = field(default_factory=dict)

@@ -32,6 +32,7 @@ from nw_platform.watchdog.logtail import FollowedLogs, follow_all
 from nw_platform.watchdog.looking import Look, StreamLook, TickState, balance, count_all, count_all_keys, count_losses
 from nw_platform.watchdog.memory import StreamMemory
 from nw_platform.watchdog.observations import StreamObservations
+from nw_platform.watchdog.rawtail import FollowedRaw, follow_raw
 from nw_platform.watchdog.receiptfiles import FollowedReceipts, read_new
 from nw_platform.watchdog.receipts import ReceiptFold
 
@@ -62,6 +63,7 @@ class Watch:
         self._judged: frozenset[str] = frozenset()
         self._now = self._until = 0  # of the last look, and until when ingestion had looked then
         self._logs: dict[str, FollowedLogs] = {}
+        self._raw: dict[str, FollowedRaw] = {}
         self._receipts = FollowedReceipts(lake)
 
     def findings(
@@ -118,9 +120,10 @@ class Watch:
         look = Look(self._lake, tick or TickState(), now=now, as_of=as_of, fresh=from_scratch or as_of is not None)
         for rules in streams:
             logs = self._logs.setdefault(rules.stream, FollowedLogs(self._lake.logs(rules.stream)))
+            raw = self._raw.setdefault(rules.stream, FollowedRaw(self._lake.raw(rules.stream)))
             known = self._recall(rules, look)
             known.first_look = min(known.first_look, watched.get(rules.stream, known.first_look))
-            look.streams[rules.stream] = StreamLook(rules, known, logs, set(also.get(rules.stream, ())))
+            look.streams[rules.stream] = StreamLook(rules, known, logs, raw, set(also.get(rules.stream, ())))
         self._stand_still(look)
         try:
             self._look(look)
@@ -129,8 +132,10 @@ class Watch:
         finally:
             look.close()
             self._receipts.release()
-            for one in self._logs.values():
-                one.release()
+            for logs in self._logs.values():
+                logs.release()
+            for raw in self._raw.values():
+                raw.release()
         for stream, (reason, repair) in look.failed.items():
             before = self._memories.pop(stream, None)
             hosts = {} if before is None else _hosts(before, look.now)
@@ -186,6 +191,7 @@ class Watch:
         self._receipts.follow()
         self._read_receipts(look)
         look.each(lambda stream: self._fold(stream, look))
+        self._hold_raw_against_receipts(look)
         count_all(look)
         count_losses(look, duplicates)
         count_all_keys(look)
@@ -230,6 +236,20 @@ class Watch:
             stream.changed = self._compare(rules, known, stream.logs, look.now)
         stream.judge = sorted({*judged_hours(rules, known, stream.changed, look.now), *stream.also})
 
+    def _hold_raw_against_receipts(self, look: Look) -> None:
+        """Raw is looked at after the receipts: what it lacks of them, it lost."""
+        if look.as_of is not None:
+            return  # receipts that are later than that were left out
+        unread = follow_raw(self._lake, [stream.raw for stream in look.streams.values()])
+
+        def compare(stream: StreamLook) -> None:
+            _raise(unread.get(stream.raw.table.path))
+            fold = stream.known.fold
+            lasts = {lane: sequence for lane, (sequence, _) in fold.lanes.items()}
+            stream.disagreement = stream.raw.held_against(lasts, fold.raw_hours)
+
+        look.each(compare)
+
     def _balance_hours(self, stream: StreamLook, look: Look) -> None:
         """Which balances are to be counted; the others are as they were."""
         known = stream.known
@@ -253,6 +273,8 @@ class Watch:
             first_receipt=known.fold.first,
             arrivals=_arrivals(known, stream.arrivals, stream.also, now),
             faults=tuple(known.fold.faults),
+            lanes_behind=stream.disagreement.lanes,
+            raw_differs=stream.disagreement.hours,
             files=tuple(known.fold.contents.values()) if rules.landing else (),
             judge=judge,
             hours=known.stats,

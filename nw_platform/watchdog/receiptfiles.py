@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Final
@@ -101,7 +102,8 @@ def read_new(
         at = 0
         for stream, mine in groupby(rows["stream"].to_pylist()):
             count = len(list(mine))
-            found[stream] = from_rows(rows.slice(at, count), stream)
+            with contextlib.suppress(TypeError, ValueError, KeyError):  # a foreign file: found out one by one
+                found[stream] = from_rows(rows.slice(at, count), stream)
             at += count
     return found
 

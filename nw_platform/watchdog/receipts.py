@@ -34,6 +34,7 @@ class ReceiptFold:
     arrivals: dict[str, int] = field(default_factory=dict)  # arrival hour -> receipts, of the last days
     newest: list[tuple[int, dict[str, int]]] = field(default_factory=list)  # planned time, event hours
     event_hours: dict[str, int] = field(default_factory=dict)  # event hour -> records that raw has of it
+    raw_hours: dict[str, int] = field(default_factory=dict)  # arrival hour -> records that raw has of it
     first: int | None = None  # planned time of the first receipt
     expired: str | None = None  # the newest event hour that retention removed
     forgotten: int = 0  # contents that were forgotten
@@ -47,15 +48,16 @@ class ReceiptFold:
         touched: set[str] = set()
         digests = {digest for _, digest in self.lanes.values()}
         first: list[Receipt] = []  # of lanes that follow on others
-        counted: dict[tuple[str, int], dict[str, int]] = {}
+        counted: dict[tuple[str, int], Receipt] = {}
         for receipt in receipts:
             if receipt.kind == "batch":
-                counted[receipt.lane, receipt.sequence] = receipt.event_hours
-                self._count(receipt.event_hours)
+                counted[receipt.lane, receipt.sequence] = receipt
+                self._count(receipt)
             elif receipt.kind == "replay" and receipt.replaces is not None:
-                self._count(counted.get((receipt.lane, receipt.replaces), {}), sign=-1)
-                counted[receipt.lane, receipt.replaces] = receipt.event_hours
-                self._count(receipt.event_hours)
+                if before := counted.get((receipt.lane, receipt.replaces)):
+                    self._count(before, sign=-1)
+                counted[receipt.lane, receipt.replaces] = receipt
+                self._count(receipt)
             self.first = receipt.planned_time if self.first is None else min(self.first, receipt.planned_time)
             self.arrivals[receipt.arrival_hour] = self.arrivals.get(receipt.arrival_hour, 0) + 1
             touched.add(receipt.arrival_hour)
@@ -69,6 +71,8 @@ class ReceiptFold:
                 self.newest.append((receipt.planned_time, dict(receipt.event_hours)))
             elif receipt.kind == "retention":
                 self.expired = max([*receipt.detail.get("logs", []), self.expired or ""]) or None
+                for hour in receipt.detail.get("raw", []):
+                    self.raw_hours.pop(hour, None)
         for receipt in first:  # an old lane may have had receipts afterwards: replays go where their batch was
             self._follows(receipt, digests)
         self._forget()
@@ -94,6 +98,7 @@ class ReceiptFold:
             "arrivals": self.arrivals,
             "newest": [list(entry) for entry in self.newest],
             "event_hours": self.event_hours,
+            "raw_hours": self.raw_hours,
             "first": self.first,
             "expired": self.expired,
             "forgotten": self.forgotten,
@@ -111,16 +116,15 @@ class ReceiptFold:
             arrivals=dict(data["arrivals"]),
             newest=[(int(planned), dict(hours)) for planned, hours in data["newest"]],
             event_hours=dict(data["event_hours"]),
+            raw_hours=dict(data["raw_hours"]),
             first=data["first"],
             expired=data["expired"],
             forgotten=int(data["forgotten"]),
         )
 
-    def _count(self, event_hours: Mapping[str, int], sign: int = 1) -> None:
-        for hour, records in event_hours.items():
-            total = self.event_hours.pop(hour, 0) + sign * records
-            if total:
-                self.event_hours[hour] = total
+    def _count(self, receipt: Receipt, sign: int = 1) -> None:
+        _add(self.event_hours, receipt.event_hours, sign)
+        _add(self.raw_hours, {receipt.arrival_hour: receipt.records}, sign)
 
     def _fault(self, receipt: Receipt, kind: str, text: str, **place: Any) -> None:  # noqa: ANN401  (Fault's fields)
         self.faults.append(
@@ -253,6 +257,14 @@ class ReceiptFold:
             for key in old if self.landing else ():
                 del self.contents[key]
                 self.forgotten += 1
+
+
+def _add(totals: dict[str, int], records: Mapping[str, int], sign: int) -> None:
+    """Add to the totals by hour, or take away; an hour of none is left out."""
+    for hour, count in records.items():
+        total = totals.pop(hour, 0) + sign * count
+        if total:
+            totals[hour] = total
 
 
 def _lost(receipt: Receipt) -> dict[tuple[str, int, int], int]:

@@ -10,6 +10,7 @@ from world import HOUR, START, World
 from nw_platform.errors import NeverwinterError
 from nw_platform.ingest.compact import compact
 from nw_platform.ingest.rebuild import rebuild
+from nw_platform.ingest.repair import repair
 from nw_platform.ingest.replay import replay
 from nw_platform.ingest.retention import expire
 from nw_platform.ingest.tick import run_tick
@@ -39,6 +40,8 @@ def act(root: Path, action: str) -> None:
             compact(session, LATER)
         elif action == "replay":
             replay(session, "app", *ALL, START)
+        elif action == "repair":
+            repair(session, ["app"], START)
         elif action == "rebuild":
             rebuild(session, "app", *ALL, START)
         elif action == "build":

@@ -36,6 +36,7 @@ STEPS = {
     "replay": (Step.REPLAY_WRITTEN, Step.REPLAY_COMMITTED, Step.REBUILD_WRITTEN, Step.REBUILD_COMMITTED),
     "rebuild": (Step.REPLAY_COMMITTED, Step.RECEIPT_APPENDED, Step.DUPLICATES_REPLACED, Step.REBUILD_WRITTEN,
                 Step.REBUILD_COMMITTED),
+    "repair": (Step.REPAIR_WRITTEN, Step.REPAIR_COMMITTED, Step.REPAIR_CAUGHT_UP),
     "build": (Step.REPORT_WRITTEN, Step.REPORT_REPLACED),
     "retention": (Step.RETENTION_RAW_COMMITTED, Step.RETENTION_LOGS_COMMITTED),
 }  # fmt: skip
@@ -84,12 +85,22 @@ def damage(root: Path) -> None:
         (root / "lake" / "raw" / "stream=app" / files[2].path).unlink()
 
 
+def lose_commits(root: Path) -> None:
+    """Take the newest commits of raw away, and what one in the middle says."""
+    commits = sorted((root / "lake" / "raw" / "stream=app" / "_delta_log").glob("*.json"))
+    for commit in commits[-2:]:
+        commit.unlink()
+    commits[3].write_bytes(b"")
+
+
 def prepare(root: Path, action: str) -> None:
     fill(World(root))
     if action != "ingest":
         act(root, "ingest")
     if action == "replay":
         damage(root)
+    if action == "repair":
+        lose_commits(root)
 
 
 def state(root: Path) -> dict[str, object]:
