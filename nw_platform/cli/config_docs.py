@@ -76,9 +76,10 @@ Everything but `streams` has a default; this is a whole file:
 streams: {web: {path: "/var/log/nginx/access.log*"}}
 ```
 
-`nw init` writes one for what it finds on the machine. `nw config check` validates it and tries every source;
-`nw config schema` prints its JSON Schema. A wrong file is refused whole, before anything starts, with a line for each
-problem: where, what was found, what is allowed, and the nearest valid name. A key that stands twice is a problem.
+`nw init` writes one for what it finds on the machine. `nw config check` validates it and shows
+[what it makes of a sample](operations.md#what-nw-config-check-shows) of every source; `nw config schema` prints its
+JSON Schema. A wrong file is refused whole, before anything starts, with a line for each problem: where, what was found,
+what is allowed, and the nearest valid name. A key that stands twice is a problem.
 
 | type | written as |
 |---|---|

@@ -167,15 +167,19 @@ def check_sources(settings: Settings, timeout_s: float) -> Iterator[Diagnosis]:
     except ImportError as error:
         yield Diagnosis("sources", "fail", str(error), "pip install 'neverwinter[platform]'")
         return
-    for probe in probe_all(list(settings.streams.values()), clock(), timeout_s=timeout_s):
+    for probe in probe_all(settings, clock(), timeout_s=timeout_s):
         what = f"stream {probe.stream}"
         if probe.problems:
             more = f" (and {len(probe.problems) - 1} more)" if len(probe.problems) > 1 else ""
-            yield Diagnosis(what, "fail", probe.problems[0] + more, f"look at {probe.where}")
-        elif not probe.files:
+            yield Diagnosis(what, "fail", probe.problems[0] + more, f"look at {probe.where}; nw config check says more")
+        elif not probe.found:
             yield Diagnosis(what, "warn", "nothing there yet", f"look whether {probe.unit}s should match {probe.where}")
         else:
-            yield Diagnosis(what, "ok", f"{probe.unit}s: {probe.files:,}, format: {probe.format}")
+            found = f"{probe.unit}s: {probe.found:,}, format: {probe.format}"
+            if probe.warnings:
+                yield Diagnosis(what, "warn", f"{found}; {probe.warnings[0]}", "nw config check says more")
+            else:
+                yield Diagnosis(what, "ok", found)
 
 
 def _reach_lake(url: str) -> Diagnosis:

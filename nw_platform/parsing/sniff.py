@@ -120,7 +120,8 @@ class _Recogniser:
         """Yield formats and their options, the strictest first."""
         if any(line.lstrip().startswith("{") for line in self._lines):
             yield "json", {}
-        yield "combined", {}
+        if any("[" in line and '"' in line for line in self._lines):
+            yield "combined", {}
         for layout in self._layouts():
             yield "log4j", {} if layout == DEFAULT_LAYOUT else {"layout": layout}
         yield "syslog", {}

@@ -81,7 +81,8 @@ class Survey:
     records: int | None = None  # at the source in all; None: it cannot say
     spans: tuple[Span, ...] = ()  # for `read`, a few, of bounded size
     problems: tuple[Problem, ...] = ()
-    ignored: tuple[str, ...] = ()  # names that match but are not read, each with why; at most 10
+    ignored: tuple[str, ...] = ()  # names that would match if they did not say that they are not ready; at most 10
+    beside: tuple[str, ...] = ()  # names that do not match, where nothing does; at most 10
 
 
 @dataclass(slots=True)

@@ -36,21 +36,48 @@ def as_json(text):
 
 
 class TestCheck:
-    def test_it_says_what_was_found_and_the_sniffed_format(self, nw, tmp_path):
+    def test_it_says_what_was_made_of_each_stream(self, nw, tmp_path):
         (tmp_path / "a.log").write_text(JSON_LINES)
         (tmp_path / "b.log").write_text(JSON_LINES)
-        code, out, err = nw(f"streams: {{app: {{path: '{tmp_path}/*.log'}}}}", "config", "check")
+        code, out, err = nw(f"streams: {{app: {{path: '{tmp_path}/*.log', late_after: never}}}}", "config", "check")
         assert (code, err) == (0, "")
-        assert f"app: 2 files, format json (sniffed): {tmp_path}/*.log" in out
+        said = out.splitlines()
+        reading = "key ts, numbers as milliseconds since 1970, texts as ISO 8601, zone UTC where they name none"
+        assert said[:2] == [f"{tmp_path}/nw.yaml: valid, 1 stream", ""]
+        assert said[2] == f"app: 2 files, format json: {tmp_path}/*.log"
+        assert said[3:] == [
+            "  format   recognised by the first lines",
+            f"  times    2015-11-17T16:29:37Z to 2015-11-17T16:29:37Z, {reading}",
+            "  sample   6 records of a.log and b.log",
+            "  records  2015-11-17T16:29:37Z message=a log_type=app",
+            "           2015-11-17T16:29:37Z message=a log_type=app",
+            "           2015-11-17T16:29:37Z message=a log_type=app",
+        ]
         assert sorted(p.name for p in tmp_path.iterdir()) == ["a.log", "b.log", "nw.yaml"]
+
+    def test_rejects_are_shown_with_their_place_and_nothing_writes_to_the_terminal(self, nw, tmp_path):
+        (tmp_path / "a.log").write_text(JSON_LINES + "\x1b[31mred\n")
+        code, out, err = nw("streams: {app: {path: '*.log', format: json}}", "config", "check")
+        assert code == 1
+        assert "  rejects  1 (25.0 %): 1 bad_format\n" in out
+        assert f"           bad_format at a.log, byte {len(JSON_LINES)}: \\x1b[31mred\n" in out
+        assert "app: 1 of 4 sampled records are rejected (25.0 %): 1 bad_format" in err
+        assert "\x1b" not in out + err
 
     def test_json_for_machines(self, nw, tmp_path):
         (tmp_path / "a.log").write_text(JSON_LINES)
         code, out, _ = nw("streams: {app: {path: '*.log'}}", "config", "check", "--json")
         assert code == 0
-        assert json.loads(out)["streams"] == [
-            {"stream": "app", "where": f"{tmp_path}/*.log", "files": 1, "format": "json", "problems": []}
-        ]
+        (stream,) = json.loads(out)["streams"]
+        first, *_ = stream.pop("samples")
+        assert (first["event_time"], first["message"], first["log_type"]) == ("2015-11-17T16:29:37Z", "a", "app")
+        assert stream.pop("times")["first"] == "2015-11-17T16:29:37Z"
+        assert stream == {
+            "stream": "app", "where": f"{tmp_path}/*.log", "files": 1, "empty": 0, "waiting": None, "format": "json",
+            "found_by": "recognised", "why": "", "options": {}, "hosts": [], "host_count": 0,
+            "sampled_from": [f"{tmp_path}/a.log"], "records": 3, "rejected": 0, "reject_pct": 0.0, "reasons": {},
+            "rejects": [], "unfilled_columns": [], "warnings": [], "problems": [],
+        }  # fmt: skip
 
     def test_a_wrong_file_is_2_with_a_line_for_each_problem_and_nothing_else(self, nw, tmp_path):
         code, out, err = nw("streams: {app: {pth: x, every: y}}", "config", "check")
@@ -149,7 +176,7 @@ def test_topics_are_tried_too(nw, kafka):
     topic.append([line.encode() for line in JSON_LINES.splitlines()], partition=1)
     code, out, err = nw(KAFKA.format(kafka.bootstrap, topic.name), "config", "check")
     assert (code, err) == (0, "")
-    assert f"app: 1 topic with 3 offsets, format json (sniffed): {kafka.bootstrap}/{topic.name}" in out
+    assert f"app: 1 topic with 3 records, format json: {kafka.bootstrap}/{topic.name}" in out
     code, out, err = nw(KAFKA.format(kafka.bootstrap, f"[{topic.name}, no-such]"), "config", "check", "--json")
     assert code == 1
     assert "topic no-such does not exist" in err

@@ -4,8 +4,9 @@ import threading
 
 import pytest
 
-from nw_platform.cli import doctor, probe
+from nw_platform.cli import doctor
 from nw_platform.cli.main import main
+from nw_platform.ingest.preview import stream_preview
 from nw_platform.settings import parse
 
 NOW = 1_800_000_000_000_000
@@ -57,7 +58,7 @@ def test_a_source_that_is_gone_fails_and_others_are_still_tried(config, capsys):
 @pytest.mark.usefixtures("config")
 def test_a_source_that_does_not_answer_is_not_waited_for(monkeypatch, capsys):
     never = threading.Event()
-    monkeypatch.setattr(probe, "open_source", lambda *_a, **_k: never.wait(60))
+    monkeypatch.setattr(stream_preview, "open_source", lambda *_a, **_k: never.wait(60))
     assert main(["doctor", "--timeout", "0.05"]) == 1
     assert "no answer within 0.05 s" in capsys.readouterr().out
     never.set()

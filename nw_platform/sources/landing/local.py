@@ -83,7 +83,7 @@ class _Walk:
         for entry in found:
             name = entry.name
             if not is_ready(name):
-                if accepts(ready_name(name)) is not None:
+                if accepts(name) is not None or accepts(ready_name(name)) is not None:
                     self.listing.ignored.append(prefix + name)
                 continue
             accepted = accepts(name) is not None

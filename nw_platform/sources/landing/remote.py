@@ -49,7 +49,8 @@ class RemoteFiles:
             path = prefix + below
             if not all(is_ready(part) for part in below.split("/")):
                 folder, slash, name = below.rpartition("/")
-                if info.get("type") != "directory" and glob.matches(folder + slash + ready_name(name)):
+                is_file = info.get("type") != "directory"
+                if is_file and (glob.matches(below) or glob.matches(folder + slash + ready_name(name))):
                     listing.ignored.append(path)
                 continue
             if info.get("type") == "directory":

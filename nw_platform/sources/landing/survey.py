@@ -40,6 +40,7 @@ def survey(files: Files, glob: Glob, now: int, budget: Budget, *, growing: bool)
         spans=tuple(spans),
         problems=tuple(dict.fromkeys(problems)),
         ignored=tuple(listing.ignored[:_MOST_NAMED]),
+        beside=tuple(sorted(listing.others)[:_MOST_NAMED]) if not listing.files else (),
     )
 
 

@@ -71,7 +71,7 @@ class TreeFiles:
         accepts = glob.matcher(states)
         for name, stamp in self._entries(folder, listing):
             if not is_ready(name):
-                if stamp is not None and accepts(ready_name(name)) is not None:
+                if stamp is not None and (accepts(name) or accepts(ready_name(name))):
                     listing.ignored.append(prefix + name)
                 continue
             if stamp is None:
