@@ -42,7 +42,10 @@ class TestCheck:
         code, out, err = nw(f"streams: {{app: {{path: '{tmp_path}/*.log', late_after: never}}}}", "config", "check")
         assert (code, err) == (0, "")
         said = out.splitlines()
-        reading = "key ts, numbers as milliseconds since 1970, texts as ISO 8601, zone UTC where they name none"
+        reading = (
+            "key ts, numbers as s, ms, us or ns since 1970 by their size, texts as ISO 8601 and other common forms,"
+            " zone UTC where they name none"
+        )
         assert said[:2] == [f"{tmp_path}/nw.yaml: valid, 1 stream", ""]
         assert said[2] == f"app: 2 files, format json: {tmp_path}/*.log"
         assert said[3:] == [

@@ -56,7 +56,7 @@ class TestFacts:
         assert (preview.format, preview.found_by, preview.options) == ("json", "recognised", {})
         assert preview.times.first == SECOND * 1_000_000
         assert preview.times.last == (SECOND + 49) * 1_000_000
-        assert preview.times.reading.startswith("key ts, numbers as milliseconds since 1970")
+        assert preview.times.reading.startswith("key ts, numbers as s, ms, us or ns since 1970 by their size")
         assert preview.hosts == ("web-00", "web-01", "web-02", "web-03", "web-04")
         assert preview.host_count == 50
         assert (preview.records, preview.rejected, preview.reasons) == (51, 1, {"bad_format": 1})
@@ -134,19 +134,23 @@ class TestAdvice:
         ("text", "declared", "told"),
         [
             (WIRE, {"format": "json", "event_time": {"unit": "s"}}, "event_time: {field: ts, unit: ms}"),
-            (WIRE.replace("{s}000", "{s}"), {"format": "json"}, "event_time: {field: ts, unit: s}"),
-            ('{"t": {s}000000}', {"format": "json", "event_time": {"field": "t"}}, "event_time: {field: t, unit: us}"),
-            ('{"t": {s}000000000}', {"format": "json", "event_time": {"field": "t"}}, "{field: t, unit: ns}"),
+            ('{"t": {s}000000}', {"format": "json", "event_time": {"field": "t", "unit": "ms"}},
+             "{field: t, unit: us}"),
+            ('{"t": {s}000000000}', {"format": "json", "event_time": {"field": "t", "unit": "ms"}},
+             "{field: t, unit: ns}"),
             ("{s},b", {"format": "csv", "header": False, "columns": {"t": "int64", "n": "string"},
-                       "event_time": {"field": "t"}}, "event_time: {field: t, unit: s}"),
-            ("{s} x", {"format": "regex", "pattern": "^(?P<time>\\d+) (?P<m>.*)$", "event_time": {"field": "time"}},
+                       "event_time": {"field": "t", "unit": "ms"}}, "event_time: {field: t, unit: s}"),
+            ("{s} x", {"format": "regex", "pattern": "^(?P<time>\\d+) (?P<m>.*)$", "event_time": {"field": "time",
+             "unit": "ms"}},
              "event_time: {field: time, unit: s}"),
             (ISO_JSON, {"format": "json", "event_time": {"field": "nope"}}, "no sampled record has the key nope"),
             (ISO_JSON, {"format": "json", "event_time": {"field": "nope"}}, "event_time: {field: when}"),
             ('{"a": {"at": "2026-11-20T10:00:{i}Z"}}', {"format": "json", "event_time": {"field": "b.at"}},
              "no sampled record has the key b.at"),
             ('{"t": "20.11.2026 10:00:{i}"}', {"format": "json", "event_time": {"field": "t", "layout": "%Y"}},
-             'event_time: {field: t, layout: "%d.%m.%Y %H:%M:%S"}'),
+             "event_time: {field: t}"),
+            ('{"t": "10:00:{i} 20/11/26"}', {"format": "json", "event_time": {"field": "t"}}, "cannot be read"),
+            ('{"a": 1}', {"format": "json"}, "no sampled record has a key of a time, like ts or time; they have a"),
             ('{"t": "2026-11-20T10:00:{i}Z"}', {"format": "json", "event_time": {"field": "t", "layout": "%d/%m"}},
              "event_time: {field: t}"),
             (LOG4J, {"format": "log4j"}, 'format: log4j, layout: "%d{ISO8601} %-5p %c - %m%n"'),
@@ -169,9 +173,9 @@ class TestAdvice:
     @pytest.mark.parametrize(
         ("header", "row", "declared", "told"),
         [
-            ("time,host", "{s},web-01", {}, "event_time: {field: time, unit: s}"),
+            ("time,host", "{s},web-01", {"event_time": {"field": "time", "unit": "ms"}}, "{field: time, unit: s}"),
             ("when;n", "20.11.2026 10:00:{i};1", {}, 'with `delimiter: ";"` it has 2'),
-            ("when;n", "20.11.2026 10:00:{i};1", {"delimiter": ";"}, 'layout: "%d.%m.%Y %H:%M:%S"'),
+            ("when;n", "20.11.2026 10:00:{i};1", {"delimiter": ";"}, "event_time: {field: when}"),
             ("n\tm", "1\t2", {}, 'with `delimiter: "\\t"` it has 2'),
             (
                 "n,time",
@@ -179,8 +183,8 @@ class TestAdvice:
                 {"columns": {"n": "int32"}},
                 "do not hold int32, but values like 'x'",
             ),
-            ("n,time", "1,2026-11-20T10:00:{i}Z", {"event_time": {"field": "ts"}}, "there is no column ts"),
-            ("n,time", "1,2026-11-20T10:00:{i}Z", {"event_time": {"field": "ts"}}, "event_time: {field: time}"),
+            ("n,time", "1,2026-11-20T10:00:{i}Z", {"event_time": {"field": "at"}}, "there is no column at"),
+            ("n,time", "1,2026-11-20T10:00:{i}Z", {"event_time": {"field": "at"}}, "event_time: {field: time}"),
         ],
     )
     def test_of_tables(self, check, header, row, declared, told):

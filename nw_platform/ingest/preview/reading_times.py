@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from nw_platform.errors import ConfigError
@@ -9,7 +10,7 @@ from nw_platform.parsing.contract import EventTime, ParseOptions
 from nw_platform.parsing.csv import header_names
 from nw_platform.parsing.log4j_layout import DEFAULT_LAYOUT, compile_layout
 from nw_platform.parsing.regex_pattern import compile_pattern
-from nw_platform.parsing.text_times import find_time_field
+from nw_platform.parsing.text_times import TIME_NAMES, find_time_field, is_default_field
 
 __all__ = ["RECEIVED", "describe"]
 
@@ -17,15 +18,18 @@ RECEIVED: Final = "when they were received: the records say no time"
 _UNITS: Final = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 
 
-def describe(options: ParseOptions, header: str | None, *, has_own: bool) -> str:
-    """Say how event times come about. `has_own`: some record's time differs from when it was received."""
+def describe(options: ParseOptions, header: str | None, keys: Sequence[str], *, has_own: bool) -> str:
+    """Say how event times come about.
+
+    `keys` are those of the first JSON records. `has_own`: some record's time differs from when it was received.
+    """
     if options.format == "lines" or not has_own:
         return RECEIVED
     declared = options.event_time
     if options.message_format is not None:
         return f"of the message ({options.message_format}), else key ts"
     if options.format == "json":
-        return f"key {(declared or EventTime()).field}, {_value(declared)}"
+        return f"{_key(declared, keys)}, {_value(declared)}"
     if options.format in ("csv", "regex"):
         return f"{_field(options, header)}, {_value(declared)}"
     return _of_line(options)
@@ -36,8 +40,17 @@ def _value(declared: EventTime | None) -> str:
     zone = declared.zone if declared is not None else "UTC"
     if declared is not None and declared.layout is not None:
         return f"layout {declared.layout}, zone {zone} where they name none"
-    unit = (declared.unit if declared is not None else None) or "ms"
-    return f"numbers as {_UNITS[unit]} since 1970, texts as ISO 8601, zone {zone} where they name none"
+    unit = declared.unit if declared is not None else None
+    numbers = f"numbers as {_UNITS[unit]} since 1970" if unit else "numbers as s, ms, us or ns since 1970 by their size"
+    return f"{numbers}, texts as ISO 8601 and other common forms, zone {zone} where they name none"
+
+
+def _key(declared: EventTime | None, keys: Sequence[str]) -> str:
+    """Name the key of a JSON record that holds the time."""
+    if declared is not None and not is_default_field(declared):
+        return f"key {declared.field}"
+    present = [name for name in TIME_NAMES if name in keys]
+    return f"key {present[0]}" if present else f"the first key of {', '.join(TIME_NAMES[:4])} ..."
 
 
 def _field(options: ParseOptions, header: str | None) -> str:

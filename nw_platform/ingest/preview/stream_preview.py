@@ -19,6 +19,7 @@ from nw_platform.ingest.preview.summary import (
     sample_records,
     times,
 )
+from nw_platform.ingest.preview.time_advice import keys_of
 from nw_platform.ingest.resolving import is_open, resolve
 from nw_platform.ingest.sampling import first_bytes
 from nw_platform.parsing.sniff import recognise
@@ -85,7 +86,7 @@ def _judge(preview: Preview, evidence: Evidence) -> None:
     preview.records, preview.rejected, preview.reasons = evidence.records, sum(reasons.values()), reasons
     preview.rejects = tuple(first_rejects(parsed, reasons))
     has_own = own_times(parsed) is not None
-    preview.times = times(parsed, describe(evidence.options, evidence.header(), has_own=has_own))
+    preview.times = times(parsed, describe(evidence.options, evidence.header(), keys_of(evidence), has_own=has_own))
     preview.hosts, preview.host_count = frequent_hosts(parsed)
     preview.unfilled = columns_unfilled(parsed, evidence.options.columns)
     preview.samples = sample_records(parsed)

@@ -18,11 +18,11 @@ from nw_platform.parsing.csv import header_names
 from nw_platform.parsing.csv_fields import split
 from nw_platform.parsing.groups import match_groups
 from nw_platform.parsing.regex_pattern import compile_pattern
-from nw_platform.parsing.text_times import find_time_field, parse_text
+from nw_platform.parsing.text_times import TIME_NAMES, find_time_field, is_default_field, parse_text
 from nw_platform.record.envelope import TIMESTAMP
 from nw_platform.record.hours import to_datetime
 
-__all__ = ["time_advice"]
+__all__ = ["keys_of", "time_advice"]
 
 _ENOUGH: Final = 0.8  # of the records have to fit what is proposed
 _UNITS: Final = ("s", "ms", "us", "ns")
@@ -86,13 +86,13 @@ def _missing_field(evidence: Evidence) -> str:
     """Say that no sampled record has the field of the time; empty: some have."""
     options = evidence.options
     if options.format == "json" and options.message_format is None:
-        field = (options.event_time or EventTime()).field
         records = _objects(evidence)
-        keys = list(dict.fromkeys(key for record in records for key in record))
-        has_it = any(_member(record, field) is not None for record in records)
+        fields = TIME_NAMES if is_default_field(options.event_time) else (_declared(evidence).field,)
+        has_it = any(_member(record, field) is not None for record in records for field in fields)
         if not records or has_it or not evidence.reasons.get("bad_time"):
             return ""
-        return f"no sampled record has the key {field} of the event time; they have {_listed(keys)}"
+        wanted = f"the key {fields[0]}" if len(fields) == 1 else f"a key of a time, like {fields[0]} or {fields[3]}"
+        return f"no sampled record has {wanted}; they have {_listed(keys_of(evidence))}"
     if options.format == "csv" and options.event_time is not None:
         names = _csv_names(evidence)
         if names and find_time_field(names, options.event_time) is None:
@@ -120,7 +120,7 @@ def _reads(proposal: EventTime, values: Sequence[str], evidence: Evidence) -> bo
 
 def _proposals(evidence: Evidence) -> Iterator[tuple[EventTime, list[str]]]:
     """Yield other units of the same field, other layouts of it, then other fields; with some values of the field."""
-    declared = evidence.options.event_time or EventTime(field=_default_field(evidence))
+    declared = _declared(evidence)
     fields = list(dict.fromkeys([declared.field, *_fields(evidence)]))[:_MOST_FIELDS]
     for field in fields:
         values = _values_of(evidence, field)
@@ -139,7 +139,7 @@ def _fields(evidence: Evidence) -> list[str]:
     if evidence.options.format == "csv":
         names = _csv_names(evidence)
     elif evidence.options.format == "json":
-        names = list(dict.fromkeys(key for record in _objects(evidence) for key in record))
+        names = keys_of(evidence)
     else:
         names = list(compile_pattern(str(evidence.options.options.get("pattern"))).names)
     return sorted(names, key=lambda name: not any(word in name.lower() for word in ("time", "date", "ts", "when")))
@@ -163,8 +163,24 @@ def _values_of(evidence: Evidence, field: str) -> list[str]:
     return [] if values is None else [value for value in values.to_pylist() if value]
 
 
+def keys_of(evidence: Evidence) -> list[str]:
+    """The keys of the first JSON records; empty for other formats."""
+    if evidence.options.format != "json":
+        return []
+    return list(dict.fromkeys(key for record in _objects(evidence) for key in record))
+
+
+def _declared(evidence: Evidence) -> EventTime:
+    """How times are read, with the field that is taken where none is declared."""
+    declared = evidence.options.event_time or EventTime()
+    return replace(declared, field=_default_field(evidence)) if is_default_field(declared) else declared
+
+
 def _default_field(evidence: Evidence) -> str:
     """The field that is taken where nothing is declared."""
+    keys = keys_of(evidence)
+    if keys:
+        return next((name for name in TIME_NAMES if name in keys), EventTime().field)
     if evidence.options.format != "csv":
         return EventTime().field
     names = _csv_names(evidence)
