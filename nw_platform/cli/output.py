@@ -2,25 +2,55 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import html
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any, Final, Literal, Protocol, TextIO
+
+from nw_platform.errors import UsageError
 
 Format = Literal["table", "csv", "json", "html"]
 FORMATS: Final[tuple[Format, ...]] = ("table", "csv", "json", "html")
 
 Row = Mapping[str, Any]
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")  # how a formula begins (OWASP, "CSV Injection")
 
 
 def clock() -> int:
     """Microseconds since the epoch: the only place, with Dagster's sensors, where a clock is read."""
     return time.time_ns() // 1000
+
+
+def add_format(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say how rows are printed."""
+    parser.add_argument("--format", choices=FORMATS, help="table (default), csv, json or html")
+    parser.add_argument(
+        "--safe-csv",
+        action="store_true",
+        help="csv for a spreadsheet: a text that begins with = + - @ tab or CR gets an apostrophe in front",
+    )
+
+
+def choose_format(args: argparse.Namespace, out: Output) -> Format | None:
+    """Return the format that these arguments ask for, None if none; `out` is told to print safe CSV if that is it.
+
+    Raises:
+        UsageError: safe CSV is asked for, and another format too.
+    """
+    if not args.safe_csv:
+        chosen: Format | None = args.format
+        return chosen
+    if args.format not in {None, "csv"}:
+        raise UsageError(f"--safe-csv is CSV; leave --format {args.format} out")
+    out.safe_csv = True
+    return "csv"
 
 
 class Bar(Protocol):
@@ -53,7 +83,9 @@ class Output:
     def __init__(
         self, *, as_json: bool = False, stdout: TextIO | None = None, stderr: TextIO | None = None, debug: bool = False
     ) -> None:
+        """Streams default to the process's own. Set `safe_csv` to quote texts in CSV that would be formulas."""
         self.as_json = as_json
+        self.safe_csv = False
         self.debug = debug
         self._stdout = stdout
         self._stderr = stderr
@@ -111,9 +143,8 @@ class Output:
 
     def _rows(self, names: list[str], rows: list[list[Any]], fmt: Format) -> None:
         if fmt == "csv":
-            writer = csv.writer(self.stdout, lineterminator="\n")
-            writer.writerow(names)
-            writer.writerows([["" if v is None else _cell(v) for v in row] for row in rows])
+            cell = _safe_csv_cell if self.safe_csv else _csv_cell
+            _write_csv(self.stdout, (map(cell, row) for row in (names, *rows)))
             self.stdout.flush()
         elif fmt == "html":
             self._write(_html(names, rows))
@@ -153,6 +184,28 @@ def _cell(value: Any) -> str:  # noqa: ANN401, PLR0911  (any result; one return 
     if isinstance(value, (Mapping, list, tuple)):
         return json.dumps(_plain(value), ensure_ascii=False)
     return str(value)
+
+
+def _write_csv(stream: TextIO, rows: Iterable[Iterable[str]]) -> None:
+    """Write rows as CSV. A carriage return is quoted, which Python's writer does only if lines end with one."""
+    plain = csv.writer(stream, lineterminator="\n")
+    quoting = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    for row in rows:
+        cells = list(row)
+        writer = quoting if any("\r" in cell for cell in cells) else plain
+        writer.writerow(cells)
+
+
+def _csv_cell(value: Any) -> str:  # noqa: ANN401  (any result)
+    """The value as a cell of CSV: null is empty."""
+    return "" if value is None else _cell(value)
+
+
+def _safe_csv_cell(value: Any) -> str:  # noqa: ANN401  (any result)
+    """As `_csv_cell`, with an apostrophe before any text that a spreadsheet would take for a formula; numbers stay."""
+    text = _csv_cell(value)
+    is_number = isinstance(value, (int, float, Decimal)) and not isinstance(value, bool)
+    return f"'{text}" if text.startswith(_FORMULA) and not is_number else text
 
 
 def _table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

@@ -7,13 +7,14 @@ from typing import Any, Final
 
 import duckdb
 
-from nw_platform.cli.output import FORMATS, Output, clock
+from nw_platform.cli.interruptible import interruptible
+from nw_platform.cli.output import Output, add_format, choose_format, clock
 from nw_platform.errors import UsageError
-from nw_platform.ingest.session import Session
+from nw_platform.lake.store import Lake
 from nw_platform.record.hours import parse_bound, period_of
-from nw_platform.reports.tables import GRAINS, REPORT_TABLES, TABLES
-from nw_platform.reports.views import execute, open_sql
-from nw_platform.settings import load
+from nw_platform.reports.tables import GRAINS, REPORT_TABLES, TABLES, Table
+from nw_platform.reports.views import Result, execute, open_sql
+from nw_platform.settings import Settings, load
 
 HELP = (
     "Print the newest period of a report, or the one asked for. Names may be cut short where that is clear: `summary`\n"
@@ -33,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--period", metavar="P", help="2026-11-22T05, or the first day of the period, or `every`; default the newest"
     )
     parser.add_argument("--stream", metavar="S", help="only this stream")
-    parser.add_argument("--format", choices=FORMATS, help="table (default), csv, json or html")
+    add_format(parser)
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
@@ -55,19 +56,27 @@ def run(args: argparse.Namespace, out: Output) -> int:
         _check_period(args.period, grain)
     elif args.grain or args.period:
         raise UsageError(f"{table.name} has no periods; leave --grain and --period out")
-    with Session(settings) as session, open_sql(session.lake, settings, clock(), tables=[table.name]) as connection:
-        if table.grains and args.period != "every":
-            period = args.period or _newest(connection, table.name, parameters, conditions)
-            conditions.append("period = $period")
-            parameters["period"] = period
-        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-        result = execute(connection, f"SELECT * FROM {table.name}{where} ORDER BY ALL", parameters)
+    result = interruptible(lambda: _rows(settings, table, args.period, conditions, parameters), out)
     if not result.rows:
         out.note(_nothing(table.name, parameters))
-    shown = args.format or ("json" if out.as_json else "table")
+    chosen = choose_format(args, out)
+    shown = chosen or ("json" if out.as_json else "table")
     rows = result.mappings() if shown in {"csv", "json"} else [_rounded(row) for row in result.mappings()]
-    out.result(rows, args.format, columns=result.columns)
+    out.result(rows, chosen, columns=result.columns)
     return 0
+
+
+def _rows(
+    settings: Settings, table: Table, period: str | None, conditions: list[str], parameters: dict[str, str | None]
+) -> Result:
+    """The report's rows. Adds the period that is shown, where there is one, to the conditions and their parameters."""
+    lake = Lake(settings.lake, work=settings.work)  # no Session: nothing is made or locked where it is only read
+    with open_sql(lake, settings, clock(), tables=[table.name]) as connection:
+        if table.grains and period != "every":
+            parameters["period"] = period or _newest(connection, table.name, parameters, conditions)
+            conditions.append("period = $period")
+        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        return execute(connection, f"SELECT * FROM {table.name}{where} ORDER BY ALL", parameters)
 
 
 def _full_name(name: str) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from nw_platform.cli.output import FORMATS, Output, clock
+from nw_platform.cli.interruptible import interruptible
+from nw_platform.cli.output import Output, add_format, choose_format, clock
 from nw_platform.errors import UsageError
 from nw_platform.lake.store import Lake
 from nw_platform.reports.views import run_query
@@ -21,7 +22,7 @@ EXAMPLE = "nw sql \"SELECT status, count(*) FROM apache_access WHERE dt = '2015-
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `nw sql`."""
     parser.add_argument("query", metavar="QUERY", help="the query; - reads it from standard input")
-    parser.add_argument("--format", choices=FORMATS, help="table (default), csv, json or html")
+    add_format(parser)
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
@@ -31,6 +32,6 @@ def run(args: argparse.Namespace, out: Output) -> int:
         raise UsageError("the query is empty: nw sql 'SELECT count(*) FROM logs'")
     settings = load(args.config)
     lake = Lake(settings.lake, work=settings.work)  # no Session: it imports sources and formats
-    result = run_query(lake, settings, query, clock())
-    out.result(result.mappings(), args.format, columns=result.columns)
+    result = interruptible(lambda: run_query(lake, settings, query, clock()), out)
+    out.result(result.mappings(), choose_format(args, out), columns=result.columns)
     return 0

@@ -23,7 +23,7 @@ from fsspec import AbstractFileSystem
 from nw_platform.lake.native import native_files
 
 REPORTS: Final = "reports"  # the folder of the lake whose files are replaced
-_REPLACED: Final = "was replaced while it was read"
+REPLACED: Final = "was replaced while it was read"
 
 _SINCE: Final = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 _KNOWN: Final[dict[str, pafs.FileSystem]] = {}  # address of a lake -> its files
@@ -44,12 +44,17 @@ def register(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("SET enable_external_file_cache = false")
     for scheme in schemes:
         if not connection.filesystem_is_registered(scheme):
-            connection.register_filesystem(_Reads(scheme))
+            connection.register_filesystem(remote_reads(scheme))
+
+
+def remote_reads(scheme: str) -> AbstractFileSystem:
+    """The files of the remote lakes that are known, under their own addresses, only for reading."""
+    return _Reads(scheme)
 
 
 def was_replaced(error: duckdb.Error) -> bool:
     """Whether a query failed because a report file was replaced meanwhile: on a new connection it goes through."""
-    return _REPLACED in str(error)
+    return REPLACED in str(error)
 
 
 class _Reads(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
@@ -83,7 +88,7 @@ class _Reads(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
         if inside.startswith(f"{REPORTS}/"):
             now = (int(found.size), found.mtime_ns)
             if self._begun.setdefault(path, now) != now:
-                raise OSError(f"{path} {_REPLACED}; run the query again")
+                raise OSError(f"{path} {REPLACED}; run the query again")
         return int(found.size)
 
     def size(self, path: str) -> int:

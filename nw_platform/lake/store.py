@@ -8,7 +8,8 @@ reports/<table>/grain=<g>/dt=<d>/<period>.parquet
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -91,6 +92,7 @@ class Lake:
         self._options = dict(storage_options or {})
         self._files: pafs.FileSystem | None = None
         self._patience = patience_of(self.url)
+        self.address: Callable[[str], str] = str  # the URL of a file -> what DuckDB is to call it
         if local_path(url) is None:
             know(self.url, self._options)
 
@@ -104,6 +106,12 @@ class Lake:
             else:
                 self._files = native_files(self.url, self._options or None)
         return self._files
+
+    def addressed(self, address: Callable[[str], str]) -> Lake:
+        """The same lake, for a reader that has an `address` of its own for each file's URL."""
+        other = copy.copy(self)
+        other.address = address
+        return other
 
     @property
     def reports_root(self) -> str:
@@ -136,4 +144,6 @@ class Lake:
         """`durable`: on local disk, sync each file before it is committed; what can be computed again goes without."""
         root = self.url if self.local_root is not None and durable else None
         url = f"{self.url}/{path}"
-        return LakeTable(url, lambda: self.files, path, schema, partition_by, self._options, root, self._patience)
+        table = LakeTable(url, lambda: self.files, path, schema, partition_by, self._options, root, self._patience)
+        table.address = self.address
+        return table

@@ -203,7 +203,7 @@ class Snapshot:
         return [
             LakeFile(
                 path=columns["path"][i],
-                url=f"{self._table.url}/{columns['path'][i]}",
+                url=self._table.address(f"{self._table.url}/{columns['path'][i]}"),
                 partition={n: values[n][i] for n in values},
                 records=columns["num_records"][i] or 0,
                 size=columns["size_bytes"][i] or 0,
@@ -232,6 +232,7 @@ class LakeTable:
         self.url, self.path, self.partition_by = url, path, partition_by
         self._files, self._schema, self._options = files, schema, dict(storage_options or {})
         self._durable_root = durable_root
+        self.address: Callable[[str], str] = str  # the URL of a file -> what DuckDB is to call it
 
     def exists(self) -> bool:
         """Whether the table was ever created."""

@@ -1,7 +1,7 @@
 """The lake as SQL tables: `nw sql`, `nw report` and the web pages ask the same connection.
 
-It is in memory, reads exactly the files of each table's newest snapshot, and can neither write nor read anything
-outside the lake: DuckDB is told so, and the setting is locked before a query runs.
+It is in memory, reads exactly the files of each table's newest snapshot, and has no other way out: it can write no
+file, and read none but these (nw_platform/lake/readonly.py). What is asked is checked before it runs (statements.py).
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ import pyarrow as pa
 
 from nw_platform.errors import LakeError, UsageError
 from nw_platform.lake.engine import connect, literal, quoted
+from nw_platform.lake.readonly import ReadOnlyFiles, lock
 from nw_platform.lake.remote import was_replaced
+from nw_platform.lake.spill import Spill
 from nw_platform.lake.store import ALERTS_SCHEMA, DUPLICATES_SCHEMA, RECEIPTS_SCHEMA, Lake
 from nw_platform.lake.tables import LakeFile, LakeTable
 from nw_platform.record.hours import to_datetime
@@ -25,12 +27,12 @@ from nw_platform.reports import live_views, report_views
 from nw_platform.reports.publish import report_files
 from nw_platform.reports.relations import logs_columns, own_columns, reports_scan, schema_columns
 from nw_platform.reports.scans import lake_scan
+from nw_platform.reports.statements import one_line, reading_query
 from nw_platform.reports.tables import INT_VALUE_COUNTS, TABLES, Table
 from nw_platform.settings import Settings
 from nw_platform.streams.expectations import Values
 
 _RUNS: Final = 5  # of a query whose files are replaced meanwhile
-_READING: Final = ("SELECT", "EXPLAIN", "RELATION")
 
 
 class ReplacedError(LakeError):
@@ -62,17 +64,19 @@ def open_sql(
         now: microseconds since the epoch: host_status is as of then.
         tables: create only these views (and what they need); None: all. Opening is then a matter of milliseconds.
     """
-    connection = connect(spill=lake.work / "spill")
+    spill = Spill(lake.work / "spill")
+    files = ReadOnlyFiles(spill)
+    connection = connect(spill=spill.folder)
+    connection.register_filesystem(files)
+    connection.execute(f"SET max_temp_directory_size = {literal(spill.limit)}")
     # On a time with a zone DuckDB's own goes through calendars, which takes 40 times as long; here all zones are UTC.
     connection.execute(
         "CREATE MACRO date_trunc(part, moment) AS "
         "system.main.date_trunc(part, make_timestamp(epoch_us(moment::TIMESTAMPTZ)))"
     )
-    for statement in view_statements(lake, settings, now, tables):
+    for statement in view_statements(lake.addressed(files.address), settings, now, tables):
         connection.execute(statement)
-    connection.execute(f"SET allowed_directories = [{literal(str(lake.url) + '/')}]")
-    connection.execute("SET enable_external_access = false")
-    connection.execute("SET lock_configuration = true")
+    lock(connection)
     return connection
 
 
@@ -83,7 +87,7 @@ def run_query(lake: Lake, settings: Settings, query: str, now: int) -> Result:
         UsageError: the query is not one that reads, or is wrong; one line, with the nearest table or column.
     """
     with duckdb.connect() as parser:
-        tables = _check(parser, query, {*TABLES, *settings.streams})
+        tables = _tables_in(parser, reading_query(parser, query), {*TABLES, *settings.streams})
     for _ in range(_RUNS):
         with open_sql(lake, settings, now, tables=tables) as connection, contextlib.suppress(ReplacedError):
             return execute(connection, query)
@@ -107,8 +111,8 @@ def execute(connection: duckdb.DuckDBPyConnection, query: str, parameters: Mappi
         )
     except duckdb.Error as error:
         if was_replaced(error):
-            raise ReplacedError(_one_line(error)) from error
-        raise UsageError(_one_line(error)) from error
+            raise ReplacedError(one_line(error)) from error
+        raise UsageError(one_line(error)) from error
 
 
 def _naive(row: tuple[Any, ...], places: Collection[int]) -> tuple[Any, ...]:
@@ -124,35 +128,15 @@ def _distinct(names: Sequence[str]) -> list[str]:
     return found
 
 
-def _check(parser: duckdb.DuckDBPyConnection, query: str, known: Collection[str]) -> set[str] | None:
-    """The tables a query reads; None if that cannot be told (then all are made).
-
-    Raises:
-        UsageError: it is no query, more than one, or not one that reads.
-    """
+def _tables_in(parser: duckdb.DuckDBPyConnection, select: str, known: Collection[str]) -> set[str] | None:
+    """The tables a query reads; None if that cannot be told (then all are made)."""
     try:
-        statements = parser.extract_statements(query)
-    except duckdb.Error as error:
-        raise UsageError(_one_line(error)) from error
-    if len(statements) != 1:
-        raise UsageError(f"nw sql takes exactly one query; this text has {len(statements)}")
-    kind = statements[0].type.name
-    if kind not in _READING:
-        raise UsageError(f"nw sql only reads; {kind} is not allowed (SELECT, WITH, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN)")
-    try:
-        named = {name.lower() for name in parser.get_table_names(query)}
+        named = {name.lower() for name in parser.get_table_names(select)}
     except duckdb.Error:
         return None
     folded = {name.lower(): name for name in known}
     # An unknown name: make all views, so that the error can name the nearest.
     return {folded[name] for name in named} if named and named <= set(folded) else None
-
-
-def _one_line(error: duckdb.Error) -> str:
-    """DuckDB's message without the picture of the query, and without what kind of error it calls itself."""
-    text = str(error).split("\n\nLINE ", 1)[0].split("\nLINE ", 1)[0]
-    kind, _, rest = text.partition(": ")
-    return " ".join((rest if kind.endswith("Error") and rest else text).split())
 
 
 def view_statements(lake: Lake, settings: Settings, now: int, tables: Collection[str] | None = None) -> Iterator[str]:
@@ -252,7 +236,7 @@ def report_files_sql(lake: Lake, table: Table, grains: Collection[str] | None = 
     """A SELECT of the stored columns, `grain` and `dt` over the report files that are there now."""
     reports = report_files(lake.reports_root)
     folders = [f"{table.name}/grain={grain}" for grain in (grains or table.grains)]
-    urls = [reports.url(path) for folder in folders for path in reports.below(folder)]
+    urls = [lake.address(reports.url(path)) for folder in folders for path in reports.below(folder)]
     return reports_scan(urls, table.stored(), ("grain", "dt"))
 
 

@@ -1,11 +1,14 @@
+import argparse
 import csv
 import io
 import json
 from datetime import UTC, date, datetime
+from decimal import Decimal
 
 import pytest
 
-from nw_platform.cli.output import Output, clock
+from nw_platform.cli.output import Output, choose_format, clock
+from nw_platform.errors import UsageError
 
 
 class Terminal(io.StringIO):
@@ -44,6 +47,25 @@ def test_csv_reads_back_and_null_is_empty():
     rows = list(csv.reader(io.StringIO(printed(ROWS, "csv"))))
     assert rows[0] == ["hour", "lines", "pct", "at", "note"]
     assert rows[2] == ["2026-11-22T06", "3000", "", "", "a,b"]
+
+
+def test_safe_csv_holds_no_formula_and_numbers_stay_numbers():
+    out = Output(stdout=io.StringIO(), stderr=io.StringIO())
+    texts = ['=HYPERLINK("x")', "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "a=1", "", "'x", "\n=1"]
+    numbers = [-1, -1.5, Decimal("-2.50"), True, None]
+    row = {f"c{i}": value for i, value in enumerate([*texts, *numbers])} | {"=1+1": [-1]}
+    args = argparse.Namespace(format=None, safe_csv=True)
+    out.result([row], choose_format(args, out))
+    names, cells = csv.reader(io.StringIO(out.stdout.getvalue(), newline=""))
+    assert names[-1] == "'=1+1"
+    assert cells[: len(texts)] == [f"'{text}" for text in texts[:6]] + texts[6:]
+    assert cells[len(texts) :] == ["-1", "-1.5", "-2.50", "true", "", "[-1]"]
+
+
+def test_csv_is_as_it_was_logged_unless_safe_is_asked_for():
+    assert printed([{"a": "=1", "b": "-x"}], "csv") == "a,b\n=1,-x\n"
+    with pytest.raises(UsageError, match="leave --format json out"):
+        choose_format(argparse.Namespace(format="json", safe_csv=True), Output())
 
 
 def test_html_is_escaped():
