@@ -79,7 +79,7 @@ class Supervisor:
         self._told: list[ProcessNews] = []
         self._stopped: dict[psutil.Process, float] = {}  # since when they are seen to be stopped
         self._looked_for_stopped = self._looked_at_home = self._turned = time.monotonic()
-        self._clock_offset = time.time() - time.monotonic()
+        self._wall = time.time()
         self._home_trouble: tuple[str, int] | None = None
 
     def keep(self) -> None:
@@ -91,8 +91,7 @@ class Supervisor:
         with self._looking():
             while not self._children.stopping():
                 now = time.monotonic()
-                self._after_a_gap(now)
-                self._after_a_clock_jump(now)
+                self._after_a_clock_jump(self._after_a_gap(now))
                 self._look_for_stopped(now)
                 for part in self._parts:
                     self._look_after(part, now)
@@ -106,7 +105,8 @@ class Supervisor:
         done = threading.Event()
 
         def look_again(part: Part) -> None:
-            while not done.wait(self._pace.look):
+            while not done.is_set():
+                time.sleep(self._pace.look)
                 with contextlib.suppress(Exception):  # what cannot be seen is no sign of life
                     part.look()
 
@@ -117,27 +117,36 @@ class Supervisor:
         finally:
             done.set()
 
-    def _after_a_gap(self, now: float) -> None:
-        """This process was stopped, or the machine slept: nothing was seen meanwhile, so nothing is late."""
-        if now - self._turned > _GAP_S:
+    def _after_a_gap(self, now: float) -> float:
+        """Return how long the last turn took, and forget what was seen if that was long.
+
+        This process was stopped then, or the machine slept: nothing was seen meanwhile, so nothing is late. If the
+        monotonic clock went back, which some virtual machines are said to do, that is taken for the same.
+        """
+        took = now - self._turned
+        if not 0 <= took <= _GAP_S:
             for part in self._parts:
                 part.sign.reset(now)
+                part.restarts = [min(at, now) for at in part.restarts]
+                part.wait_until = min(part.wait_until, now)
             self._stopped.clear()
+            self._looked_for_stopped = self._looked_at_home = now
         self._turned = now
+        return max(0.0, took)
 
-    def _after_a_clock_jump(self, now: float) -> None:
+    def _after_a_clock_jump(self, took: float) -> None:
         """Dagster does not tick while its last tick lies in the future: after a clock was set back, that is mended."""
-        jump = time.time() - now - self._clock_offset
+        wall = time.time()
+        jump = wall - self._wall - took
+        self._wall = wall
         if abs(jump) <= self._pace.clock_jump:
             return
-        self._clock_offset += jump
         self._say(f"the clock was set {'back' if jump < 0 else 'forward'} by {abs(jump):.0f} s")
         for part in self._parts:
             if part.name == _DAEMON and jump < 0 and part.child is not None:
                 self._children.end(part.child, _END_S)
                 part.child = None
                 self._try_to_start(part, self._mend_clock)
-        self._turned = time.monotonic()
 
     def _look_for_stopped(self, now: float) -> None:
         """Take down which processes are stopped, and end runs that are: they would hold their place for ever."""
@@ -205,8 +214,14 @@ class Supervisor:
                 part.child = self._children.start(part.name, part.arguments())
         except (NeverwinterError, OSError) as error:
             self._plan_restart(part, f"the {part.name} cannot be started: {' '.join(str(error).split())}")
-        self._turned = time.monotonic()  # what took long here was no standstill
-        part.sign.reset(self._turned)
+        part.sign.reset(self._no_gap())
+
+    def _no_gap(self) -> float:
+        """What took long just now was no standstill; return the time."""
+        now = time.monotonic()
+        self._wall += now - self._turned
+        self._turned = now
+        return now
 
     def _look_at_home(self, now: float) -> None:
         if now - self._looked_at_home < _HOME_S:

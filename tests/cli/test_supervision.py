@@ -67,6 +67,13 @@ class FakeSign:
         return self.wrong
 
 
+class NoThread:
+    """What would look for signs: the tests say what is seen."""
+
+    def start(self):
+        pass
+
+
 class World:
     """A supervisor with two parts, a clock of its own, and events at some of its seconds."""
 
@@ -75,6 +82,7 @@ class World:
         monkeypatch.setattr(supervision.time, "monotonic", lambda: self.now)
         monkeypatch.setattr(supervision.time, "time", lambda: self.wall + self.now)
         monkeypatch.setattr(supervision.time, "sleep", self.sleep)
+        monkeypatch.setattr(supervision.threading, "Thread", lambda **_: NoThread())
         monkeypatch.setattr(supervision, "clock", lambda: int((self.wall + self.now) * 1e6))
         self.children, self.signs, self.news, self.mended = FakeChildren(self), {}, [], 0
         self.parts = [self.part(name) for name in ("code-server", "daemon")]
@@ -218,6 +226,23 @@ def test_a_clock_that_was_set_back_is_mended_before_the_daemon_starts_again(worl
     assert world.state("daemon").works  # the daemon did nothing wrong
 
 
+def test_a_clock_that_takes_the_monotonic_one_back_with_it_is_mended_too(world):
+    def back():
+        world.now -= 700
+
+    world.until = 2000.0
+    world.at(500, back)
+    world.at(600, lambda: world.kill("daemon"))
+    assert world.keep() == [
+        ("end", "daemon", -200),
+        ("start", "daemon", -200),
+        ("end", "daemon", 600),
+        ("start", "daemon", 600),
+    ]
+    assert world.mended == 1
+    assert "the clock was set back by 700 s" in world.errors.getvalue()
+
+
 def test_a_clock_that_was_set_forward_is_said_and_a_small_step_is_not(world):
     def forward():
         world.wall += 172_800
@@ -283,7 +308,6 @@ def test_what_is_stopped_for_long_is_ended(monkeypatch):
     world.until = 1072.0
     run, leader, seen = StoppedProcess(7), StoppedProcess(FakeProcess.pid), []
     monkeypatch.setattr(supervision, "stopped_processes", lambda _: list(seen))
-    monkeypatch.setattr(supervision.threading, "Thread", lambda **_: NoThread())
     world.parts[:] = world.parts[1:]
     world.at(20, lambda: seen.append(run))
     world.at(30, seen.clear)  # it was continued
@@ -300,15 +324,9 @@ def test_a_run_that_is_stopped_for_long_is_ended_and_its_parent_stays(monkeypatc
     world.until = 1060.0
     run = StoppedProcess(7)
     monkeypatch.setattr(supervision, "stopped_processes", lambda _: [run])
-    monkeypatch.setattr(supervision.threading, "Thread", lambda **_: NoThread())
     assert world.keep() == []
     assert run.killed
     assert "a run (process 7) is stopped (SIGSTOP) and was ended" in world.errors.getvalue()
-
-
-class NoThread:
-    def start(self):
-        pass
 
 
 def test_the_default_pace_finds_what_does_not_work_in_time_for_ticks_within_two_minutes():
