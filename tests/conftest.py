@@ -14,7 +14,7 @@ settings.load_profile("patient")
 # Files that take minutes begin first, so that no worker is left alone with one at the end.
 _LONG: Final = (
     "test_services_crash_on_hdfs.py", "test_services_crash.py", "test_crash.py", "test_alert_crash.py",
-    "test_watched_platform.py", "test_on_hdfs.py", "test_hdfs_promises.py",
+    "test_watched_platform.py", "test_up_supervision.py", "test_on_hdfs.py", "test_hdfs_promises.py",
 )  # fmt: skip
 
 
