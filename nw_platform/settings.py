@@ -16,6 +16,7 @@ from typing import Any, Final
 from pydantic import Field, ValidationError
 
 from nw_platform.errors import ConfigError
+from nw_platform.record.hosts import plain_host
 from nw_platform.record.hours import to_datetime
 from nw_platform.record.rules import EventTime
 from nw_platform.sources.kafka_options import REFUSED
@@ -52,7 +53,9 @@ class ConfigFile(Part):
         default={}, description="Where streams are read from, by a name of your own."
     )
     streams: dict[Text, StreamEntry] = Field(min_length=1, description="The streams, by name: at least one.")
-    hosts: tuple[Text, ...] = Field(default=(), description="Hosts that are expected even before they are first seen.")
+    hosts: tuple[Text, ...] = Field(
+        default=(), description="Hosts that are expected even before they are first seen, in any case."
+    )
     alerts: Alerts = Field(default_factory=Alerts, description="Where alerts go.")
 
 
@@ -199,7 +202,7 @@ def _reference_problems(file: ConfigFile, base: str) -> list[ConfigProblem]:
         ]
     found += alert_problems(file.alerts, list(file.streams))
     for number, host in enumerate(file.hosts):
-        if host in file.hosts[:number]:
+        if plain_host(host) in map(plain_host, file.hosts[:number]):
             found.append(ConfigProblem(("hosts", number), f"found {host!r} again; allowed: each host once"))
     return found
 
@@ -280,7 +283,7 @@ def _resolve(file: ConfigFile, *, base: str, origin: str, work: Path | None) -> 
         work=work or Path(base) / ".neverwinter",
         sources=sources,
         streams={name: _resolve_stream(name, entry, sources, base) for name, entry in file.streams.items()},
-        hosts=file.hosts,
+        hosts=tuple(plain_host(host) for host in file.hosts),
         alerts=file.alerts,
     )
 

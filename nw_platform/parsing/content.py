@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-__all__ = ["DIGITS_END", "has_byte", "highest_byte", "rows_with_byte"]
+__all__ = ["DIGITS_END", "any_ends_with", "has_byte", "has_capitals", "highest_byte", "rows_with_byte"]
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
 Bytes: TypeAlias = npt.NDArray[np.uint8]
@@ -16,6 +16,8 @@ Offsets: TypeAlias = npt.NDArray[np.int32]
 
 DIGITS_END: Final = ord("9")  # digits, signs, dots, commas, quotes and blanks are not above it; letters are
 
+_LETTERS: Final = 26
+_BEYOND_ASCII: Final = 0x80
 _PIECE: Final = 1 << 19  # bytes looked at together: they and the answer stay in the cache
 
 
@@ -29,6 +31,22 @@ def has_byte(text: pa.Array, byte: int) -> bool:
     """Whether a byte occurs anywhere in a string or binary array."""
     content, _ = _content(text)
     return any((content[at : at + _PIECE] == byte).any() for at in range(0, len(content), _PIECE))
+
+
+def has_capitals(text: pa.Array) -> bool:
+    """Whether a capital letter may occur in a string array: one of A to Z, or anything beyond ASCII."""
+    content, _ = _content(text)
+    letters = content - np.uint8(ord("A"))  # wraps around below A
+    return bool((letters < _LETTERS).any()) or highest_byte(text) >= _BEYOND_ASCII
+
+
+def any_ends_with(text: pa.Array, byte: int) -> bool:
+    """Whether a row of a string array may end with a byte."""
+    content, offsets = _content(text)
+    if not len(content):
+        return False
+    last = np.maximum(offsets[1:] - offsets[0] - 1, 0)  # of an empty row: of the one before it
+    return bool((content[last] == byte).any())
 
 
 def rows_with_byte(text: pa.Array, byte: int) -> Mask:

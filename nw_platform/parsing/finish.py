@@ -20,7 +20,7 @@ from nw_platform.parsing.contract import TYPES, ParseOptions
 from nw_platform.parsing.decode import Text, check_encoding, decode, without_bom
 from nw_platform.parsing.pieces import put
 from nw_platform.parsing.times import check_layout, check_zone
-from nw_platform.parsing.typed import map_severity, typed
+from nw_platform.parsing.typed import map_severity, plain_hosts, typed
 from nw_platform.record.envelope import FILLABLE_COLUMNS, REJECT_REASONS, RESERVED_COLUMNS, logs_schema
 
 __all__ = ["BLOCK_ROWS", "Block", "BlockFormat", "Extracted", "any_of", "fillable", "own_columns"]
@@ -148,6 +148,8 @@ class BlockFormat(ABC):
         _default(columns, "spilled", pa.scalar(value=False), count)
         if columns.get("severity") is not None:
             columns["severity"] = map_severity(columns["severity"])
+        if columns.get("host") is not None:
+            columns["host"] = plain_hosts(columns["host"])
         sent_id = columns.get("event_id")
         if sent_id is None or sent_id.null_count:
             without = np.ones(count, np.bool_) if sent_id is None else sent_id.is_null().to_numpy(zero_copy_only=False)

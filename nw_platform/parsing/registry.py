@@ -52,7 +52,7 @@ FORMATS: Final[Mapping[str, FormatInfo]] = dict(
 )
 
 # Raised when the shared rules (decoding, times, typing, rejects) give other results for the same bytes.
-_SHARED_RULES_VERSION: Final = 2
+_SHARED_RULES_VERSION: Final = 3
 
 
 def make_format(options: ParseOptions) -> Format:

@@ -10,11 +10,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nw_platform.parsing.content import DIGITS_END, highest_byte
+from nw_platform.parsing.content import DIGITS_END, any_ends_with, has_capitals, highest_byte
 from nw_platform.parsing.times import parse_iso
 from nw_platform.record.envelope import SEVERITIES
 
-__all__ = ["map_severity", "typed"]
+__all__ = ["map_severity", "plain_hosts", "typed"]
 
 Mask = npt.NDArray[np.bool_]
 
@@ -24,6 +24,7 @@ _DAY: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 _TRUE: Final = pa.array(["true", "1"])
 _FALSE: Final = pa.array(["false", "0"])
 _SEVERITY_NAMES: Final = pa.array(list(SEVERITIES))
+_DOT: Final = ord(".")
 _SEVERITY_VALUES: Final = pa.array(list(SEVERITIES.values()))
 
 
@@ -45,6 +46,15 @@ def typed(text: pa.Array, kind: pa.DataType, zone: str = "UTC") -> tuple[pa.Arra
         return values, None
     bad = pc.and_not(pc.is_null(values), pc.is_null(text)).to_numpy(zero_copy_only=False)
     return values, bad
+
+
+def plain_hosts(hosts: pa.Array) -> pa.Array:
+    """Names of hosts in their plain form (see record/hosts.py). Most have it already: bytes are looked at first."""
+    if not has_capitals(hosts) and not any_ends_with(hosts, _DOT):
+        return hosts
+    names = hosts.dictionary_encode()
+    plain = pc.replace_substring_regex(pc.utf8_lower(names.dictionary), r"(.)\.$", r"\1")
+    return plain.take(names.indices)
 
 
 def map_severity(severity: pa.Array) -> pa.Array:

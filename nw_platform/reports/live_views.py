@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from nw_platform.lake.engine import literal, quoted
+from nw_platform.record.hosts import plain_host_sql
 from nw_platform.reports.scans import files_scan
 from nw_platform.reports.tables import TABLES
 
@@ -48,14 +49,15 @@ def ledgers(streams: Mapping[str, str]) -> str:
 def host_status(streams: Mapping[str, str], now: datetime) -> str:
     """Hosts and processes by their last record, the hosts of the configuration (`nw.hosts`), and what senders say."""
     moment = f"TIMESTAMP {literal(now.strftime('%Y-%m-%d %H:%M:%S.%f'))}"
-    all_logs = logs(streams)
+    all_logs = f"SELECT * REPLACE ({plain_host_sql('host')} AS host) FROM ({logs(streams)})"
+    names_seen = "SELECT host FROM seen UNION ALL SELECT lower(host || '.' || datacenter) FROM seen"
     first_seen, last_seen = _utc("min(event_time)"), _utc("max(event_time)")
-    return f"""WITH seen AS (
+    return f"""WITH seen AS MATERIALIZED (
         SELECT host, process, last(datacenter ORDER BY event_time) AS datacenter, {first_seen} AS first_seen,
             {last_seen} AS last_seen
         FROM ({all_logs}) WHERE host IS NOT NULL GROUP BY host, process),
     said AS (SELECT stream, host, process, minute, log_type, series, sum(lines) AS lines
-        FROM ({ledgers(streams)}) GROUP BY ALL),
+        FROM (SELECT * REPLACE ({plain_host_sql("host")} AS host) FROM ({ledgers(streams)})) GROUP BY ALL),
     counted AS (
         SELECT l.stream, l.host, l.process, date_trunc('minute', {_utc("l.event_time")}) AS minute, l.log_type,
             l.series, count(*) AS lines
@@ -70,7 +72,7 @@ def host_status(streams: Mapping[str, str], now: datetime) -> str:
     listed AS (
         SELECT h.host, NULL::VARCHAR AS process, h.datacenter, NULL::TIMESTAMP AS first_seen,
             NULL::TIMESTAMP AS last_seen
-        FROM nw.hosts AS h WHERE h.host NOT IN (SELECT host FROM seen))
+        FROM nw.hosts AS h ANTI JOIN ({names_seen}) AS s ON s.host = h.host)
     SELECT a.host, a.process, a.datacenter, a.first_seen, a.last_seen,
         CASE WHEN a.last_seen IS NOT NULL THEN greatest(date_diff('second', a.last_seen, {moment}) // 60, 0) END::BIGINT
             AS minutes_silent,

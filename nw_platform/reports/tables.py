@@ -85,7 +85,7 @@ ENVELOPE: Final = (
     _c("ingest_time", _INSTANT, "when its batch was planned"),
     _c("event_id", _TEXT, "identity: the sender's, else derived from the source's incarnation and position"),
     _c("datacenter", _TEXT, "datacenter of the source"),
-    _c("host", _TEXT, "host that wrote it"),
+    _c("host", _TEXT, "host that wrote it, in lower case and without a dot at the end"),
     _c("ip", _TEXT, "address of the host"),
     _c("process", _TEXT, "process that wrote it"),
     _c("pid", _INT, "process id"),

@@ -22,6 +22,7 @@ from nw_platform.lake.remote import was_replaced
 from nw_platform.lake.spill import Spill
 from nw_platform.lake.store import ALERTS_SCHEMA, DUPLICATES_SCHEMA, RECEIPTS_SCHEMA, Lake
 from nw_platform.lake.tables import LakeFile, LakeTable
+from nw_platform.record.hosts import center_of
 from nw_platform.record.hours import to_datetime
 from nw_platform.reports import live_views, report_views
 from nw_platform.reports.publish import report_files
@@ -157,9 +158,7 @@ def _lookups(settings: Settings) -> Iterator[str]:
         for value in expectation.allowed
     ]
     centers = {source.datacenter for source in settings.sources.values() if source.datacenter is not None}
-    only = next(iter(centers)) if len(centers) == 1 else None
-    # A host of no datacenter's name belongs to the only one there is, else to none that is known.
-    hosts = [(host, end if (end := host.rpartition(".")[2]) in centers else only) for host in settings.hosts]
+    hosts = [(host, center_of(host, centers)) for host in settings.hosts]
     yield "SET TimeZone = 'UTC'"
     yield "CREATE SCHEMA IF NOT EXISTS nw"
     yield _lookup("declared", ("stream", "key"), declared)

@@ -15,6 +15,7 @@ from datetime import time
 from types import MappingProxyType
 from typing import Final
 
+from nw_platform.record.hosts import center_of
 from nw_platform.settings import Settings
 from nw_platform.streams import expectations as declared
 from nw_platform.streams.declaration import StreamDecl
@@ -127,8 +128,7 @@ def rules_of(
 def _datacenters(settings: Settings) -> dict[str, str]:
     """Where the declared hosts are: `web-01.east` in the data centre `east`; else in the only one there is."""
     centers = {source.datacenter for source in settings.sources.values() if source.datacenter is not None}
-    only = next(iter(centers)) if len(centers) == 1 else None
-    found = {host: end if (end := host.rpartition(".")[2]) in centers else only for host in settings.hosts}
+    found = {host: center_of(host, centers) for host in settings.hosts}
     return {host: where for host, where in found.items() if where is not None}
 
 

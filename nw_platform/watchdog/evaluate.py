@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
+from nw_platform.record.hosts import plain_host
 from nw_platform.watchdog import completeness, continuity, deadlines, drift, lag, loss, shares, silence, volume
 from nw_platform.watchdog.expectations import StreamRules
 from nw_platform.watchdog.findings import Finding
@@ -13,8 +14,16 @@ from nw_platform.watchdog.observations import StreamObservations
 def evaluate(streams: Iterable[StreamRules], seen: Mapping[str, StreamObservations], now: int) -> list[Finding]:
     """Judge every stream that was observed; streams in order, `now` in microseconds since the epoch."""
     rules_seen = [(rules, seen[rules.stream]) for rules in streams if rules.stream in seen]
-    hosts = {host for _, observed in rules_seen for host in observed.hosts}
+    hosts = {name for _, observed in rules_seen for name in _names_seen(observed)}
     return [f for rules, observed in rules_seen for f in evaluate_stream(rules, observed, now, hosts)]
+
+
+def _names_seen(seen: StreamObservations) -> Iterator[str]:
+    """The names by which a seen host may be declared: its own, and with its data centre behind it (`web-01.east`)."""
+    for host in seen.hosts:
+        yield host
+        if host in seen.datacenters:
+            yield plain_host(f"{host}.{seen.datacenters[host]}")
 
 
 def evaluate_stream(

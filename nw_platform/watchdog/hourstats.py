@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from nw_platform.lake.engine import literal, quoted, scan
 from nw_platform.lake.tables import LakeFile
+from nw_platform.record.hosts import plain_host, plain_host_sql
 from nw_platform.record.hours import HOUR_US, hour_of
 from nw_platform.watchdog.expectations import SilenceRule, StreamRules, TypesRule, ValuesRule
 from nw_platform.watchdog.observations import HourStats
@@ -173,9 +174,9 @@ def _count_hosts(view: _View, counted: dict[str, Counted], *, last_seen: bool) -
     """The hosts with most errors, late lines and spilled records of each hour; and when each host was last seen."""
     if any(stats.errors or stats.late or stats.spilled for one in counted.values() for stats in one.hours.values()):
         by_host = view.query(
-            f"{_HOUR} AS h, host, count(*) FILTER (series = 'error') AS errors, "
+            f"{_HOUR} AS h, {plain_host_sql('host')} AS name, count(*) FILTER (series = 'error') AS errors, "
             "count(*) FILTER (late AND series <> 'watchdog') AS lates, count(*) FILTER (spilled) AS spills",
-            "GROUP BY 1, 2, 3 HAVING host IS NOT NULL ORDER BY 1, 2, 3",
+            "GROUP BY 1, 2, 3 HAVING name IS NOT NULL ORDER BY 1, 2, 3",
             where="series = 'error' OR late OR spilled",
         )
         for stream, index, host, *counts in by_host:
@@ -190,8 +191,9 @@ def _count_hosts(view: _View, counted: dict[str, Counted], *, last_seen: bool) -
             "GROUP BY 1, 2 ORDER BY 1, 2",
             where="host IS NOT NULL",
         )
-        for stream, host, last, where in rows:
-            counted[stream].hosts[host] = last
+        for stream, name, last, where in rows:
+            host = plain_host(name)
+            counted[stream].hosts[host] = max(last, counted[stream].hosts.get(host, last))
             if where is not None:
                 counted[stream].datacenters[host] = where
 

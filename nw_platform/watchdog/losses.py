@@ -18,6 +18,7 @@ import pyarrow as pa
 from nw_platform.lake.engine import literal, scan
 from nw_platform.lake.tables import LakeFile, batch_of
 from nw_platform.record.envelope import TIMESTAMP
+from nw_platform.record.hosts import plain_host_sql
 from nw_platform.record.hours import HOUR_US, hour_of, hour_start
 from nw_platform.watchdog.observations import Gap, LossSeen, Unreceived
 
@@ -157,7 +158,8 @@ class _Counting:
         return rows
 
     def _rows(self, files: Sequence[LakeFile]) -> str:
-        return f"SELECT * FROM ({scan(files, _SCHEMA, partitions=('stream',))}) WHERE {self._as_of}"
+        hosts = f"{plain_host_sql('host')} AS host"
+        return f"SELECT * REPLACE ({hosts}) FROM ({scan(files, _SCHEMA, partitions=('stream',))}) WHERE {self._as_of}"
 
     def _count_sessions(self) -> None:
         """How many sessions each hour has, and where each stands now."""

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
+from nw_platform.record.hosts import plain_host
 from nw_platform.record.hours import hour_start, next_hour
 from nw_platform.watchdog.observations import Balanced, Gap, HourStats, Keys, LossSeen, Unreceived
 from nw_platform.watchdog.receipts import ReceiptFold
@@ -84,8 +85,9 @@ class StreamMemory:
         """The memory that `as_json` wrote. Raises KeyError, TypeError or ValueError for anything else."""
         if data["version"] != _VERSION:
             raise ValueError(f"version {data['version']} of the memory is not known")
+        plain = {name: data[name] for name in _PLAIN}
         return cls(
-            **{name: data[name] for name in _PLAIN},
+            **(plain | _plain_hosts(plain["hosts"], plain["datacenters"])),
             fold=ReceiptFold.from_json(data["fold"]),
             stats={hour: _stats(stats) for hour, stats in data["stats"].items()},
             balances={hour: Balanced(*counts) for hour, counts in data["balances"].items()},
@@ -119,6 +121,15 @@ def save(folder: Path, stream: str, memory: StreamMemory) -> None:
         fresh = folder / f".{stream}.{os.getpid()}"
         fresh.write_text(json.dumps(memory.as_json(), separators=(",", ":")), encoding="utf-8")
         fresh.replace(folder / f"{stream}.json")
+
+
+def _plain_hosts(hosts: Mapping[str, int], datacenters: Mapping[str, str]) -> dict[str, Any]:
+    """Both by the plain names of hosts, which memories of older versions do not have."""
+    last_seen: dict[str, int] = {}
+    for host, last in hosts.items():
+        name = plain_host(host)
+        last_seen[name] = max(last, last_seen.get(name, last))
+    return {"hosts": last_seen, "datacenters": {plain_host(host): center for host, center in datacenters.items()}}
 
 
 def _stats(data: Mapping[str, Any]) -> HourStats:

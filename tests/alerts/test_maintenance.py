@@ -49,6 +49,8 @@ COVERED = [
     ("subjects: ['web-??.east']", "web", "silence", "web-01.east", True),
     ("subjects: ['web-??.east']", "web", "silence", "web-01.west", False),
     ("subjects: ['web-??.east']", "web", "silence", "", False),
+    ("subjects: ['WEB-??.East']", "web", "silence", "web-01.east", True),
+    ("subjects: ['Calls.csv']", "web", "expected_files", "calls.csv", False),
     ("streams: [web], checks: [silence], subjects: ['*.east']", "web", "silence", "a.east", True),
     ("streams: [web], checks: [silence], subjects: ['*.east']", "app", "silence", "a.east", False),
 ]

@@ -45,8 +45,8 @@ LINES: list[Golden] = [
     ("<34>Nov 20 10:00:00 EST web1 hi", "2026-11-20 15:00:00", "bad_format"),
     ("<34>Nov 20 10:00:00 EST", "2026-11-20 15:00:00", "bad_format"),
     # Hosts in capitals are hosts.
-    ("<34>Nov 20 10:00:00 NAS su: hi", "2026-11-20 10:00:00", {**SU, "host": "NAS"}),
-    ("<34>Nov 20 10:00:00 FW disk full", "2026-11-20 10:00:00", {**AUTH, "host": "FW", "message": "disk full"}),
+    ("<34>Nov 20 10:00:00 NAS su: hi", "2026-11-20 10:00:00", {**SU, "host": "nas"}),
+    ("<34>Nov 20 10:00:00 FW disk full", "2026-11-20 10:00:00", {**AUTH, "host": "fw", "message": "disk full"}),
     ("Nov 20 10:00:00 CRON: hi", "2026-11-20 10:00:00", {"process": "CRON", "message": "hi"}),
     # Years and fractions.
     ("<34>Nov 20 2026 10:00:00 web1 su: hi", "2026-11-20 10:00:00", SU),
@@ -145,7 +145,7 @@ LINES: list[Golden] = [
     ("2026-11-20T10:00:01.123Z stdout F hello", "2026-11-20 10:00:01.123000", "bad_format"),
     ("Nov 20 10:00:00 WARN web1: disk", "2026-11-20 10:00:00", "bad_format"),
     ("Nov 20 10:00:00 web1 ERROR: disk", "2026-11-20 10:00:00", {"host": "web1", "message": "ERROR: disk"}),
-    ("<34>Nov 20 10:00:00 ERROR su: hi", "2026-11-20 10:00:00", {**SU, "host": "ERROR"}),
+    ("<34>Nov 20 10:00:00 ERROR su: hi", "2026-11-20 10:00:00", {**SU, "host": "error"}),
 ]  # fmt: skip
 
 

@@ -250,6 +250,13 @@ def test_an_expected_host_that_another_stream_has_seen_is_not_missed():
     assert results == [("b", False)]
 
 
+def test_a_declared_host_may_have_its_data_centre_behind_it():
+    rule = SilenceRule("", hosts=("web-01.east", "web-02.east"))
+    observed = seen(hosts={"web-01": at("05:59"), "web-02": at("05:59")}, datacenters={"web-01": "East"})
+    results = [(f.subject, f.passed) for f in found(StreamRules("web", (rule,)), observed, "06:00", "silence")]
+    assert results == [("web-01", True), ("web-02", True), ("web-02.east", False)]
+
+
 def test_a_host_that_is_down_says_where_it_is():
     rules = StreamRules("web", (SilenceRule("", hosts=("web-09.west",)),), datacenters={"web-09.west": "west"})
     observed = seen(hosts={"web-01": at("05:00")}, datacenters={"web-01": "east"})
