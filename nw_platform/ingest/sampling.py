@@ -20,6 +20,7 @@ class _Collector:
     def __init__(self) -> None:
         self.header: str | None = None
         self.skipped_lines = 0
+        self.skipped_bytes = 0
         self.position = 0
         self.seen = bytearray()
 

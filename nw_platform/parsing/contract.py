@@ -65,9 +65,21 @@ class FramedRows:
 class Framer(Protocol):
     """Cuts a byte stream into records: lines, joined where the stream is multi-line. Used for one span."""
 
-    header: str | None  # a csv header that was met at position 0, else the one it was given
-    skipped_lines: int
-    position: int  # up to here the stream has been handed out as whole records
+    @property
+    def header(self) -> str | None:
+        """A csv header that was met at position 0, else the one it was given."""
+
+    @property
+    def skipped_lines(self) -> int:
+        """Lines that are no records: a header."""
+
+    @property
+    def skipped_bytes(self) -> int:
+        """Bytes that are no part of a record: holes, see parsing/holes.py."""
+
+    @property
+    def position(self) -> int:
+        """Up to here the stream has been handed out as whole records."""
 
     def feed(self, block: bytes) -> FramedRows:
         """Take the next bytes; return the records that are certainly whole now."""

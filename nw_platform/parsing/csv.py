@@ -22,9 +22,10 @@ from nw_platform.parsing.csv_fields import header_fields, split
 from nw_platform.parsing.finish import Block, BlockFormat, Extracted, fillable
 from nw_platform.parsing.groups import Mask, as_extra, blank_to_null, match_groups, scatter
 from nw_platform.parsing.text_times import find_time_field, parse_text, year_option
+from nw_platform.parsing.units import split_header
 from nw_platform.record.envelope import RESERVED_COLUMNS, TIMESTAMP
 
-__all__ = ["RULES_VERSION", "CsvFormat", "header_names", "with_header"]
+__all__ = ["RULES_VERSION", "CsvFormat", "header_names", "marks_of", "with_header"]
 
 RULES_VERSION: Final = 2
 
@@ -41,7 +42,7 @@ class CsvFormat(BlockFormat):
         own = {name: pa.string() for name in names if name.lower() not in RESERVED_COLUMNS}
         declared = {name.lower() for name in options.columns}
         super().__init__(options, {name: kind for name, kind in own.items() if name.lower() not in declared})
-        self._delimiter, self._quote = _marks(options)
+        self._delimiter, self._quote = marks_of(options)
         self._year = year_option(options)
         if options.options.get("header") is False and not options.columns:
             raise ConfigError("columns: declare them in the order of the fields, as these csv files have no header")
@@ -71,6 +72,7 @@ class CsvFormat(BlockFormat):
 
     def _names(self, header: str | None) -> list[str]:
         """The names of the fields of a record: by the header, else as declared. Empty: nobody knows."""
+        _, header = split_header(header)
         if header is None or self._options.options.get("header") is False:
             return list(self._options.columns) or list(self._options.options.get("names") or ())
         return header_names(header, self._options)
@@ -103,9 +105,10 @@ def header_names(header: str, options: ParseOptions) -> list[str]:
     Raises:
         ConfigError: `delimiter` or `quote` is wrong.
     """
+    _, header_line = split_header(header)
     names: list[str] = []
     taken: set[str] = set()
-    for number, field in enumerate(header_fields(header, *_marks(options)) or (), start=1):
+    for number, field in enumerate(header_fields(header_line or "", *marks_of(options)) or (), start=1):
         name = field.strip() or f"column_{number}"
         name = name if name.lower() not in taken else f"{name}_{number}"
         names.append(name)
@@ -124,8 +127,12 @@ def with_header(options: ParseOptions, header: str) -> ParseOptions:
     return replace(options, options={**options.options, "names": header_names(header, options)})
 
 
-def _marks(options: ParseOptions) -> tuple[str, str | None]:
-    """(delimiter, quote)."""
+def marks_of(options: ParseOptions) -> tuple[str, str | None]:
+    """The delimiter and the quote (None: nothing is quoted).
+
+    Raises:
+        ConfigError: one of them is wrong.
+    """
     delimiter: Any = options.options.get("delimiter") or ","
     quote: Any = options.options.get("quote", '"') or None
     for key, mark in (("delimiter", delimiter), ("quote", quote)):

@@ -17,6 +17,13 @@ __all__ = ["TOO_LARGE_KEPT", "Text", "check_encoding", "decode"]
 
 TOO_LARGE_KEPT: Final = 8 << 10  # bytes of a too large record that reach `message`
 
+# Marks of encodings whose records begin with one; the longer ones first, for they begin like the others.
+_WIDE_MARKS: Final = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 
 Mask = npt.NDArray[np.bool_]
 
@@ -85,15 +92,44 @@ def without_bom(text: pa.Array, first: Mask) -> pa.Array:
     return pc.replace_with_mask(text, pa.array(mask), bare)
 
 
-def _decode_damaged(value: pa.Array) -> tuple[pa.Array, Mask]:
-    """Decode UTF-8 of which some row is known to be damaged, without looking at rows that are plain ASCII."""
+def _decode_damaged(value: pa.Array) -> tuple[pa.Array, Mask | None]:
+    """Decode UTF-8 of which some row is known to be damaged, without looking at rows that are plain ASCII.
+
+    A row that begins with the mark of UTF-16 or UTF-32, which no UTF-8 does, is in that encoding.
+    """
     unchecked = value.view(pa.string())
     suspects = np.flatnonzero(~pc.string_is_ascii(unchecked).to_numpy(zero_copy_only=False))
     bad = np.zeros(len(value), dtype=np.bool_)
-    _mark_invalid(value.take(pa.array(suspects)), suspects, bad)
-    mask = pa.array(bad)
-    replaced = [one.decode("utf-8", "replace") for one in value.filter(mask).to_pylist()]
-    return pc.replace_with_mask(unchecked, mask, pa.array(replaced, pa.string())), bad
+    wide = np.zeros(len(value), dtype=np.bool_)
+    some = value.take(pa.array(suspects))
+    wide[suspects] = _starts_with_mark(some).to_numpy(zero_copy_only=False)
+    suspects = suspects[~wide[suspects]]
+    if len(suspects):
+        _mark_invalid(value.take(pa.array(suspects)), suspects, bad)
+    rows = bad | wide
+    replaced: list[str] = []
+    for row, one in zip(np.flatnonzero(rows).tolist(), value.filter(pa.array(rows)).to_pylist(), strict=True):
+        encoding = next((name for mark, name in _WIDE_MARKS if one.startswith(mark)), "utf-8")
+        text, is_whole = _decoded(one, encoding)
+        bad[row] = not is_whole
+        replaced.append(text)
+    return pc.replace_with_mask(unchecked, pa.array(rows), pa.array(replaced, pa.string())), bad if bad.any() else None
+
+
+def _starts_with_mark(value: pa.Array) -> pa.Array:
+    marked = [pc.equal(pc.binary_slice(value, 0, len(mark)), pa.scalar(mark)) for mark, _ in _WIDE_MARKS]
+    found = marked[0]
+    for others in marked[1:]:
+        found = pc.or_(found, others)
+    return found
+
+
+def _decoded(one: bytes, encoding: str) -> tuple[str, bool]:
+    """The text of a record, and whether all of it could be decoded."""
+    try:
+        return one.decode(encoding), True
+    except UnicodeDecodeError:
+        return one.decode(encoding, "replace"), False
 
 
 def _mark_invalid(value: pa.Array, rows: npt.NDArray[np.int64], bad: Mask) -> None:
@@ -148,10 +184,8 @@ def _decode_rows(value: pa.Array, encoding: str) -> tuple[pa.Array, Mask | None]
     text: list[str] = []
     bad = np.zeros(len(value), dtype=np.bool_)
     for row, one in enumerate(value.to_pylist()):
-        try:
-            text.append(one.decode(encoding))
-        except UnicodeDecodeError:
-            bad[row] = True
-            text.append(one.decode(encoding, "replace"))
+        decoded, is_whole = _decoded(one, encoding)
+        bad[row] = not is_whole
+        text.append(decoded)
     clean = [one.encode("utf-8", "replace") for one in text]
     return pa.array(clean, pa.binary()).cast(pa.string()), bad if bad.any() else None

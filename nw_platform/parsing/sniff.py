@@ -19,6 +19,7 @@ from nw_platform.parsing.csv import header_names
 from nw_platform.parsing.layouts import candidate_layouts
 from nw_platform.parsing.log4j_layout import DEFAULT_LAYOUT, compile_layout
 from nw_platform.parsing.trial import Trial, try_parse
+from nw_platform.parsing.units import LONGEST_MARK, from_start, units_of
 from nw_platform.record.envelope import SEVERITIES
 
 __all__ = ["ENOUGH", "Recognition", "recognise", "sniff"]
@@ -30,7 +31,6 @@ ENOUGH: Final = 0.8  # of the sample's records have to be read whole
 
 _DELIMITERS: Final = (",", "\t", ";", "|")
 _COLUMN_NAME: Final = re.compile(r"[^\W\d][\w .@/()#%:-]*\Z")
-_BOM: Final = b"\xef\xbb\xbf"
 _KNOWN_LEVELS: Final = pa.array(sorted(set(SEVERITIES.values())))
 _LEVEL_WORDS: Final = pa.array(sorted(SEVERITIES))
 # Lines that continue no other: a JSON object, a syslog priority, or a time at the beginning.
@@ -182,7 +182,8 @@ def _strangers(records: pa.Array) -> int:
 
 def _beginning(sample: bytes, encoding: str) -> str:
     """The first lines of a sample; without the last one if that is unterminated and there are others enough."""
-    text = sample[:SAMPLE_BYTES].removeprefix(_BOM).decode(encoding, "replace").removeprefix("\ufeff")
+    units = units_of(encoding) or from_start(encoding, sample[:LONGEST_MARK])
+    text = sample[:SAMPLE_BYTES].decode(units.encoding, "replace").removeprefix("\ufeff").lstrip("\0")
     lines = text.split("\n")
     last = lines.pop()
     if last and len(lines) < ENOUGH_LINES:

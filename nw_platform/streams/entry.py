@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 from pydantic import Field, model_validator
 
+from nw_platform.record.encodings import has_lines
 from nw_platform.record.rules import EventTimeUnit
 from nw_platform.streams.expectations import Expectation
 from nw_platform.streams.fields import (
@@ -152,6 +153,8 @@ class StreamEntry(Part):
                 raise refusal(f"`{key}` only with `format: {formats[0]}`; the format is {self.format}")
         if "regex" in (self.format, self.message_format) and self.pattern is None:
             raise refusal("a `pattern` with `format: regex`; it is missing")
+        if self.path is not None and not has_lines(self.encoding):
+            raise refusal(f"an encoding whose lines end at byte 0x0A, or utf-16 or utf-32; {self.encoding} is neither")
         if self.format == "csv" and self.header is False and not self.columns:
             raise refusal("`columns` in their order where csv files have no header")
         return self

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nw_platform.errors import ConfigError
-from nw_platform.parsing import framing
+from nw_platform.parsing import line_framing
 from nw_platform.parsing.contract import ParseOptions
 from nw_platform.parsing.framing import LineFramer, make_framer
 
@@ -96,8 +96,8 @@ def test_a_settled_multi_line_record_is_taken_unless_a_line_is_still_being_writt
 @given(content=CONTENT, cuts=CUTS, limit=st.integers(1, 20))
 def test_a_long_record_is_cut_and_keeps_its_true_positions(content, cuts, limit):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(framing, "MAX_VALUE", limit)
-        patch.setattr(framing, "_KEPT", limit + 2)
+        patch.setattr(line_framing, "MAX_VALUE", limit)
+        patch.setattr(line_framing, "_KEPT", limit + 2)
         for start in (None, r"^\["):
             rows = framed(LineFramer(start_pattern=start, position=5), content, cuts)
             expected = plainly(content, start=start and start.encode(), at=5)
@@ -113,9 +113,9 @@ def test_a_line_without_an_end_needs_no_more_memory_than_a_value():
     rows = framer.feed(b"end\nnext\n")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert rows.value.to_pylist() == [b"x" * framing.MAX_VALUE, b"next"]
+    assert rows.value.to_pylist() == [b"x" * line_framing.MAX_VALUE, b"next"]
     assert rows.end.to_pylist() == [400 * (1 << 20) + 4, 400 * (1 << 20) + 9]
-    assert peak < 6 * framing.MAX_VALUE
+    assert peak < 6 * line_framing.MAX_VALUE
 
 
 def test_a_csv_header_is_no_record():

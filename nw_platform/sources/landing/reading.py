@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import xxhash
 
 from nw_platform.errors import DamagedFileError, SourceError
@@ -255,7 +256,7 @@ class _Piece:
         self.reader.header = self.framer.header
         if count:
             self.records += count
-            self.bytes += rows.end[-1].as_py() - rows.start[0].as_py()
+            self.bytes += pc.sum(pc.subtract(rows.end, rows.start)).as_py()
         return pa.RecordBatch.from_arrays(
             [
                 rows.value,
@@ -344,6 +345,8 @@ def _receipt_state(piece: _Piece, ending: _Ending) -> dict[str, Any]:
         state |= {"codec": codec, "exhausted": ending.exhausted}
     if piece.framer.header is not None:
         state["header"] = piece.framer.header
+    if piece.framer.skipped_bytes:
+        state["skipped_bytes"] = piece.framer.skipped_bytes
     if ending.damage is not None:
         state["damaged"] = [end, f"{ending.damage}; what is whole before byte {end} is in"]
     return state
