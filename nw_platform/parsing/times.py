@@ -40,7 +40,7 @@ _NAIVE: Final = pa.timestamp("us")
 _MICROS: Final = {"s": "n * 1000000", "ms": "n * 1000", "us": "n", "ns": "n * 0.001"}  # SQL, exact on decimals
 _NUMBER: Final = r"^[0-9]{1,20}(\.[0-9]*)?([eE]\+?[0-9]{1,2})?$"
 _DAY_AS_NUMBER: Final = r"^(19[789]|20|21|22[0-5])[0-9]{1,2}(0[1-9]|1[0-2])([0-2][0-9]|3[01])$"
-_LEAP_SECOND: Final = r"(:[0-5][0-9]:)60\b"
+_LEAP_SECOND: Final = r"(:[0-5][0-9]:)60([^0-9]|$)"
 _SECOND_US: Final = 1_000_000
 _NO_TEXT: Final = pa.scalar(None, pa.string())
 _ISO_ZONE: Final = r"(Z|z|[+-][0-9]{2}(:?[0-9]{2})?)"
@@ -138,7 +138,7 @@ def with_leap_seconds(text: pa.Array, read: Callable[[pa.Array], pa.Array]) -> p
     leap = pc.and_(pc.is_null(times), pc.fill_null(pc.match_substring_regex(text, _LEAP_SECOND), fill_value=False))
     if not pc.any(leap).as_py():
         return times
-    before = read(pc.replace_substring_regex(text.filter(leap), _LEAP_SECOND, r"\159", max_replacements=1))
+    before = read(pc.replace_substring_regex(text.filter(leap), _LEAP_SECOND, r"\159\2", max_replacements=1))
     after = pc.add(before.cast(pa.int64()), _SECOND_US).cast(TIMESTAMP)
     return pc.replace_with_mask(times, leap, after)
 

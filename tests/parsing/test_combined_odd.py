@@ -114,7 +114,13 @@ def test_what_stands_behind_the_time(make_rows) -> None:
 
 @pytest.mark.parametrize(
     ("time", "micros"),
-    [("2026-11-20T11:00:00+01:00", 0), ("20/Nov/2026:10:00:00.123 +0000", 123_000), ("2026-11-20T10:00:00Z", 0)],
+    [
+        ("20/Nov/2026:09:59:60 +0000", 0),
+        ("2026-11-20T09:59:60Z", 0),
+        ("2026-11-20T11:00:00+01:00", 0),
+        ("20/Nov/2026:10:00:00.123 +0000", 123_000),
+        ("2026-11-20T10:00:00Z", 0),
+    ],
 )
 def test_the_times_of_other_settings_are_read_too(make_rows, time: str, micros: int) -> None:
     lines = [f"{C} - - {REST}", f'{C} - - [{time}] "GET /a HTTP/1.1" 200 738', f'{C} - - [{time}] "cut']

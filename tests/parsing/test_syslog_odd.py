@@ -69,6 +69,15 @@ LINES: list[Golden] = [
             "msgid": "UI_LOGOUT", "structured_data": '[junos@2636.1 username="a \\"b\\" [c\\]"]', "message": "User out",
         },
     ),
+    # Second 60 is the second after second 59.
+    ("<34>Dec 31 2016 23:59:60 web1 su: hi", "2017-01-01 00:00:00", SU),
+    ("<34>Dec 31 2016 18:59:60 EST web1 su: hi", "2017-01-01 00:00:00", SU),
+    ("<34>Dec 31 23:59:60 web1 su: hi", "2026-01-01 00:00:00", SU),
+    ("<34>2016-12-31T23:59:60Z web1 su: hi", "2017-01-01 00:00:00", SU),
+    ("<34>2016-12-31T23:59:60.5+00:00 web1 su: hi", "2017-01-01 00:00:00.500000", SU),
+    ("<34>1 2016-12-31T23:59:60Z web1 su - - - hi", "2017-01-01 00:00:00", SU),
+    ("<34>Dec 31 2016 23:59:61 web1 su: hi", None, "bad_time"),
+    ("<34>Dec 31 2016 23:60:00 web1 su: hi", None, "bad_time"),
     # Addresses.
     ("<34>Nov 20 10:00:00 2001:db8:5:: su: hi", "2026-11-20 10:00:00", {**SU, "host": "2001:db8:5::"}),
     ("<34>Nov 20 10:00:00 2001:db8:5:: hi", "2026-11-20 10:00:00", {**AUTH, "host": "2001:db8:5::", "message": "hi"}),
