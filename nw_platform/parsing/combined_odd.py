@@ -48,7 +48,9 @@ _LOOSE: Final = (
     rf"(?: (?P<referrer>{_BARE}) (?P<user_agent>{_BARE})(?P<forwarded_for>FORWARDED)(?P<further>(?: {_WORD})*)"
     rf"|(?P<behind>(?: {_WORD})*)) *$"
 )
-_LOOSE_KINDS: Final = tuple(_LOOSE.replace("FORWARDED", last) for last in (r' "(?:-|[0-9A-Fa-f.:, ]+|unknown)"', ""))
+_LOOSE_KINDS: Final = tuple(
+    _LOOSE.replace("FORWARDED", last) for last in (r' "(?:-|[0-9A-Fa-f]*[.:][0-9A-Fa-f.:, ]*|unknown)"', "")
+)
 _WITH_QUOTES: Final = ("request", "referrer", "user_agent", "forwarded_for", "front")
 
 _STAMP: Final = r"\[(?P<time>[0-9]+[/-][^\[\]]*)\]"
@@ -58,12 +60,13 @@ _IPV4: Final = r"\d{1,3}(?:\.\d{1,3}){3}"
 _IPV6: Final = r"[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:.]*(?:%\w+)?"
 _ADDRESS: Final = rf"(?:{_IPV4}(?::\d+)?|{_IPV6}|\[{_IPV6}\](?::\d+)?)"
 _NAME: Final = r"[\w.*-]*[A-Za-z][\w.*-]*"
-_SITE: Final = rf"(?:{_NAME}(?::\d+)?|{_IPV4}:\d+|\[{_IPV6}\]:\d+|-)"
+_SITE: Final = rf"(?:{_NAME}(?::\d+)?|{_IPV4}:\d+|\[{_IPV6}\]:\d+|[-_])"
 _NO_ADDRESS: Final = r'[^\s,".:]+'  # of ident: a user's name, not another host
 # One word, or words of which none could be another field.
 _USER: Final = r'(?:[^\s"]+|""|[^\s\d"-][^\s"]*(?: +[^\s\d"-][^\s"]*)+)'
 # What may stand before the time, the particular first. What matches none of these cannot be read for sure.
 _WHO: Final = (
+    rf"^-, ?(?P<remote_host>{_WORDS})(?P<via>(?:, ?{_WORDS})*) (?P<ident>{_NO_ADDRESS}) (?P<remote_user>{_USER})$",
     rf"^(?P<remote_host>{_WORDS})(?P<via>(?:, ?{_WORDS})+) (?P<ident>{_NO_ADDRESS}) (?P<remote_user>{_USER})$",
     rf"^(?P<vhost>{_SITE}) (?P<remote_host>{_ADDRESS}) (?P<ident>{_NO_ADDRESS}) (?P<remote_user>{_USER})$",
     rf"^(?P<vhost>{_WORDS}:\d+) (?P<remote_host>{_NAME}\.{_NAME}) (?P<ident>-) (?P<remote_user>{_USER})$",

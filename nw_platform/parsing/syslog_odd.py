@@ -30,9 +30,12 @@ TIMES: Final = ("iso", "year_first", "year_before", "day", "clock", "offset", "z
 
 _WEEKDAY: Final = "(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) )?"
 _YEAR: Final = r"(?:19|20)\d{2}"
-_OFFSET: Final = r"[Zz]|[+-]\d{2}(?::?\d{2})?"
-# A host does not end with a colon (that would be a tag, and the host is missing), but for an IPv6 network.
-_HOST: Final = rf"[^{NO_HOST}]*[^{NO_HOST}:]|(?:[0-9A-Fa-f]{{1,4}}:){{1,7}}:"
+_OFFSET: Final = r"[Zz]| ?[+-]\d{2}(?::?\d{2})?"
+# A host does not end with a colon (that would be a tag, and the host is missing), but for an IPv6 network. An address
+# may be in brackets.
+_HOST: Final = (
+    rf"[^{NO_HOST}]*[^{NO_HOST}:]|(?:[0-9A-Fa-f]{{1,4}}:){{1,7}}:|\[(?:[0-9A-Fa-f]{{0,4}}:){{2,7}}[0-9A-Fa-f:.]*\]"
+)
 
 
 def _time(mark: str) -> str:
@@ -41,7 +44,7 @@ def _time(mark: str) -> str:
     return (
         rf"^(?:<(?P<priority>\d{{1,3}})>)?(?:: ?| )?(?:(?P<sequence>\d{{1,12}}): (?:(?P<origin>{_HOST}): )?)?"
         rf"[*.]?{_WEEKDAY}(?:(?P<iso>{iso})|(?:(?P<year_first>{_YEAR}) )?(?P<day>{MONTH} {{1,2}}\d{{1,2}}) "
-        rf"(?:(?P<year_before>\d{{4}}) )?(?P<clock>{CLOCK})\d{{0,6}})(?: ?(?P<offset>{_OFFSET})| (?P<zone>{ZONE}))?"
+        rf"(?:(?P<year_before>\d{{4}}) )?(?P<clock>{CLOCK})\d{{0,6}})(?:(?P<offset>{_OFFSET})| (?P<zone>{ZONE}))?"
         rf"(?: (?P<year_after>{_YEAR}) ?)?"
     )
 
@@ -84,7 +87,7 @@ def read_odd(text: pa.Array) -> OddLines:
     parts = {name: blank_to_null(values) for name, values in parts.items()}
     doubtful = _lone_zones(parts)
     host = pc.coalesce(parts["host"], parts.pop("origin"))
-    parts["host"] = pc.if_else(pc.equal(host, "-"), _NULL, host)
+    parts["host"] = pc.utf8_trim(pc.if_else(pc.equal(host, "-"), _NULL, host), "[]")
     _give_back_levels(parts)
     unknown_zone = _unknown_zones(parts)
     _give_back_first_words(parts)

@@ -29,6 +29,8 @@ FRONTS: list[tuple[str, dict[str, object] | None]] = [
     (f"- {C} - -", {"remote_host": C}),
     (f"{C}, 10.0.0.1 - -", {"remote_host": C, "extra": '{"via":"10.0.0.1"}'}),
     (f"{C},10.0.0.1 - ann", {"remote_host": C, "remote_user": "ann", "extra": '{"via":"10.0.0.1"}'}),
+    (f"-, {C} - -", {"remote_host": C}),
+    (f"_ {C} - -", {"remote_host": C, "extra": '{"vhost":"_"}'}),
     (f"{C}, 10.0.0.1, unknown - -", {"remote_host": C, "extra": '{"via":"10.0.0.1, unknown"}'}),
     (f'"203.0.113.9, 10.0.0.1" {C} - -', {"remote_host": C, "extra": '{"forwarded_for":"203.0.113.9, 10.0.0.1"}'}),
     (f'"-" {C} - -', {"remote_host": C}),
@@ -89,6 +91,7 @@ TAILS: list[tuple[str, dict[str, object] | None]] = [
     # More than one way to read it, or cut short.
     ('"GET /" 200 5 "-" "x" HTTP/1.1" 200 7 "-" "y"', None),
     ('"GET /a HTTP/1.1" 200 738 "-" "x" "y" z"', None),
+    ('"GET /a HTTP/1.1" 200 738 "-" "x" y" "e"', None),
     ('"GET /a HTTP/1.1" 200 738 "-" "x "y', None),
     (r'"GET /a HTTP/1.1" 200 738 "-" "x\"', None),
     ('"GET /a HTTP/1.1" 200 738 "curl/8"', None),

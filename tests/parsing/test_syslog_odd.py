@@ -44,7 +44,11 @@ LINES: list[Golden] = [
     ("<34>Nov 20 10:00:00 EST su: hi", "2026-11-20 15:00:00", "bad_format"),
     ("<34>Nov 20 10:00:00 EST web1 hi", "2026-11-20 15:00:00", "bad_format"),
     ("<34>Nov 20 10:00:00 EST", "2026-11-20 15:00:00", "bad_format"),
+    ("<34>Nov 20 10:00:00 Z su: hi", "2026-11-20 10:00:00", "bad_format"),
+    ("<34>Nov 20 10:00:00 Z web1 su: hi", "2026-11-20 10:00:00", SU),
     # Hosts in capitals are hosts.
+    ("<34>Nov 20 10:00:00 z link down", "2026-11-20 10:00:00", {**AUTH, "host": "z", "message": "link down"}),
+    ("<34>Nov 20 10:00:00 A su: hi", "2026-11-20 10:00:00", {**SU, "host": "a"}),
     ("<34>Nov 20 10:00:00 NAS su: hi", "2026-11-20 10:00:00", {**SU, "host": "nas"}),
     ("<34>Nov 20 10:00:00 FW disk full", "2026-11-20 10:00:00", {**AUTH, "host": "fw", "message": "disk full"}),
     ("Nov 20 10:00:00 CRON: hi", "2026-11-20 10:00:00", {"process": "CRON", "message": "hi"}),
@@ -81,6 +85,8 @@ LINES: list[Golden] = [
     # Addresses.
     ("<34>Nov 20 10:00:00 2001:db8:5:: su: hi", "2026-11-20 10:00:00", {**SU, "host": "2001:db8:5::"}),
     ("<34>Nov 20 10:00:00 2001:db8:5:: hi", "2026-11-20 10:00:00", {**AUTH, "host": "2001:db8:5::", "message": "hi"}),
+    ("<34>Nov 20 10:00:00 [2001:db8::1] su: hi", "2026-11-20 10:00:00", {**SU, "host": "2001:db8::1"}),
+    ("<34>Nov 20 10:00:00 [12] hi", "2026-11-20 10:00:00", {**AUTH, "message": "[12] hi"}),
     ("<34>Nov 20 10:00:00 ::ffff:192.0.2.1 su: hi", "2026-11-20 10:00:00", {**SU, "host": "::ffff:192.0.2.1"}),
     # Cisco IOS, NX-OS and ASA.
     (
