@@ -23,7 +23,7 @@ streams:
     path: "/var/log/nginx/access.log*"
   apache_access:
     source: landing
-    path: "access/*.log*"                     # .gz .zst .bz2 are unpacked
+    path: "access/*.log*"                     # .gz .zst .bz2 .xz are unpacked
     format: combined
     late_after: never
     history: {from: 2015-05-17, until: 2015-05-21}

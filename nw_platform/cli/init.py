@@ -33,7 +33,7 @@ KNOWN: Final = (
 )
 _OTHERS: Final = ("/var/log/*.log", "/var/log/*/*.log")
 _MOST_STREAMS: Final = 40
-_ROTATED: Final = re.compile(r"(\.log)?([.-][0-9]+)*(\.(gz|zst|bz2))?\Z")
+_ROTATED: Final = re.compile(r"(\.log)?([.-][0-9]+)*(\.(gz|zst|bz2|xz))?\Z")
 
 _HEAD: Final = """\
 # Neverwinter reads the streams below into the lake, and proves that they are complete.

@@ -13,7 +13,7 @@ from nw_platform.watchdog.deadlines import expected_name
 
 __all__ = ["never_met"]
 
-_PACKED: Final = ("", ".gz", ".zst", ".bz2")
+_PACKED: Final = ("", ".gz", ".zst", ".bz2", ".xz")
 
 
 def never_met(stream: StreamDecl, today: date) -> Iterator[str]:

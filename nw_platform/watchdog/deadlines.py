@@ -24,7 +24,7 @@ CHECK = "expected_files"
 LOOK_BACK_DAYS: Final = 31
 _RECENT_DAYS: Final = 4
 _SETTLED_US: Final = 48 * HOUR_US  # a file that has been there for this long is not spoken of any more
-_PACKED: Final = r"(?:\.(?:gz|zst|bz2))?"
+_PACKED: Final = r"(?:\.(?:gz|zst|bz2|xz))?"
 _DATE: Final = re.compile(r"\{date(?::([^{}]*))?\}")
 
 
@@ -151,7 +151,7 @@ def _by_base_name(files: Iterable[FileSeen]) -> dict[str, list[FileSeen]]:
         base = posixpath.basename(file.source)
         named.setdefault(base, []).append(file)
         stem, suffix = posixpath.splitext(base)
-        if suffix in {".gz", ".zst", ".bz2"}:
+        if suffix in {".gz", ".zst", ".bz2", ".xz"}:
             named.setdefault(stem, []).append(file)
     return named
 

@@ -1,4 +1,7 @@
-"""Globs over paths: `*`, `?` and `[..]` within a name, `**` for any folders, `{a,b}` for either of two."""
+"""Globs over paths: `*`, `?` and `[..]` within a name, `**` for any folders, `{a,b}` for either of two.
+
+A name that is written as it stands in the pattern matches too: `app[1].log` is the name of a file as well.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +26,10 @@ class Glob:
         self.pattern = pattern
         self.base = _literal_folder(pattern)
         rest = pattern[len(self.base) :].lstrip("/")
-        self._alternatives = tuple(_components(text) for text in _expand(rest))
+        # The last one is the pattern itself, for a file whose name has braces.
+        self._alternatives = tuple(dict.fromkeys(_components(text) for text in (*_expand(rest), rest)))
         self._names = [
-            tuple(re.compile(fnmatch.translate(part)).match for part in alternative)
-            for alternative in self._alternatives
+            tuple(re.compile(_expression(part)).match for part in alternative) for alternative in self._alternatives
         ]
         self.recursive = any(ANY_FOLDERS in alternative for alternative in self._alternatives)
         self.depth = max(len(alternative) for alternative in self._alternatives)
@@ -71,7 +74,7 @@ class Glob:
     def _matcher(self, states: States) -> Callable[[str], object]:
         """What tells whether a file's name matches in a folder with these states: one call a file."""
         wanted = [
-            fnmatch.translate(self._alternatives[number][component])
+            _expression(self._alternatives[number][component])
             for number, component in states
             if component + 1 == len(self._alternatives[number])
         ]
@@ -113,6 +116,12 @@ def _literal_folder(pattern: str) -> str:
     literal = pattern[: magic.start()] if magic else pattern
     folder = literal.rpartition("/")[0]
     return folder or ("/" if pattern.startswith("/") else "")
+
+
+def _expression(part: str) -> str:
+    """A regular expression for the names that one component of a pattern matches."""
+    as_glob = fnmatch.translate(part)
+    return rf"(?:{as_glob})|(?:{re.escape(part)})\Z" if "[" in part else as_glob
 
 
 def _components(text: str) -> tuple[str, ...]:
