@@ -5,6 +5,7 @@ Nothing is read but the file itself: sources, secrets and the clock are not touc
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -35,6 +36,8 @@ __all__ = ["BUILT_IN_TABLES", "CONFIG_NAME", "ConfigFile", "Settings", "check_hi
 
 CONFIG_NAME: Final = "neverwinter.yaml"
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_MOST_ALTERNATIVES: Final = 1000
+_NAME_OF_A_FOLDER: Final = re.compile(r"[/\\\x00-\x1f\x7f]|\A\.{1,2}\Z")
 _SUFFIX_LIMIT: Final = 10 << 20  # bytes; no configuration is larger
 
 
@@ -200,6 +203,13 @@ def _reference_problems(file: ConfigFile, base: str) -> list[ConfigProblem]:
             for option in source.options
             if source.kind == "kafka" and option in REFUSED
         ]
+    for kind, names in (("sources", file.sources), ("channels", file.alerts.channels)):
+        above = ("sources",) if kind == "sources" else ("alerts", "channels")
+        found += [
+            ConfigProblem((*above, name), f"found the name {problems.shown(name)}; allowed: one without / and \\")
+            for name in names
+            if _NAME_OF_A_FOLDER.search(name)
+        ]
     found += alert_problems(file.alerts, list(file.streams))
     for number, host in enumerate(file.hosts):
         if plain_host(host) in map(plain_host, file.hosts[:number]):
@@ -261,7 +271,14 @@ def _path_problems(path: str, source: str | None, base: str) -> list[ConfigProbl
         text = f"a glob of files, like {path}*.log"
     elif path.count("[") > path.count("]"):
         text = "a glob whose '[' is closed by ']'"
+    elif _alternatives(path) > _MOST_ALTERNATIVES:
+        text = f"a glob whose braces stand for at most {_MOST_ALTERNATIVES:,} paths"
     return [ConfigProblem(("path",), f"found {path!r}; allowed: {text}")] if text else []
+
+
+def _alternatives(path: str) -> int:
+    """The number of paths that the braces of a glob stand for."""
+    return math.prod(inside.count(",") + 1 for inside in re.findall(r"\{([^{}]*)\}", path))
 
 
 def _resolve(file: ConfigFile, *, base: str, origin: str, work: Path | None) -> Settings:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Final
 import yaml
 
 from nw_platform.errors import ConfigError
+from nw_platform.streams.yaml_limits import too_much
 
 KeyPath = tuple[str | int, ...]
 
@@ -36,7 +37,6 @@ class Document:
 
 _TEXT: Final = "tag:yaml.org,2002:str"
 _MERGE: Final = "tag:yaml.org,2002:merge"
-_MOST_LINES: Final = 500_000  # keys and items, aliases followed: no real file comes near
 
 
 class _Loader(_Base):  # type: ignore[misc]  # libyaml's loader is chosen at run time
@@ -62,8 +62,12 @@ def read(text: str, origin: str) -> Document:
     Raises:
         ConfigError: it is no YAML (line and column are named), holds several documents, or a key twice.
     """
-    loader = _Loader(_json_with_tabs(text))
+    text = _json_with_tabs(text)
+    loader = _Loader(text)
     try:
+        excess = too_much(yaml.parse(text, _Loader))
+        if excess is not None:
+            raise ConfigError(f"{origin}:{excess}")
         root = loader.get_single_node()
         if root is None:
             return Document(None, {})
@@ -88,7 +92,7 @@ def path_text(path: KeyPath) -> str:
     text = ""
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-    return text
+    return text if text.isprintable() else text.encode("unicode_escape").decode()
 
 
 def _walk(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], above: frozenset[int]) -> Iterator[str]:
@@ -97,8 +101,6 @@ def _walk(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], above: froz
     if id(node) in above:
         yield f"{node.start_mark.line + 1}: {path_text(path)}: an alias that contains itself"
         return
-    if len(lines) > _MOST_LINES:
-        raise yaml.YAMLError("aliases make it too large")
     above |= {id(node)}
     if isinstance(node, yaml.MappingNode):
         seen: dict[Hashable, int] = {}

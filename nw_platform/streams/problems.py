@@ -17,6 +17,8 @@ from nw_platform.streams.document import Document, KeyPath, path_text
 from nw_platform.streams.secrets import Secret, looks_secret
 
 _LONGEST_VALUE: Final = 60
+_LONGEST_LINE: Final = 2000
+_MOST_PROBLEMS: Final = 200  # a file that is wrong in more places is not mended line by line
 _TYPE_WORDS: Final = {
     "string_type": "a text",
     "int_type": "a whole number",
@@ -45,6 +47,8 @@ class ConfigProblem:
 
 def nearest(word: object, names: Iterable[str]) -> str:
     """`; did you mean 'x'?` for the name that `word` most likely meant, else nothing."""
+    if len(str(word)) > _LONGEST_VALUE:
+        return ""
     by_low = {name.lower(): name for name in names}
     low = str(word).lower()
     longer = [name for name in by_low if len(low) > 1 and name.startswith(low)]  # int -> int32
@@ -70,14 +74,20 @@ def shown(value: object) -> str:
 
 def of_validation(error: ValidationError, model: type[BaseModel]) -> list[ConfigProblem]:
     """The problems that pydantic found while it read a file as `model`."""
-    return [_problem(detail, model) for detail in error.errors(include_url=False)]
+    details = error.errors(include_url=False)[:_MOST_PROBLEMS]
+    return [_problem(detail, model) for detail in details]
 
 
 def render(problems: Sequence[ConfigProblem], document: Document, origin: str) -> str:
     """One line a problem, in the order of the file: `neverwinter.yaml:12: streams.app.format: found ...`."""
     placed = sorted((document.line_of(problem.path), path_text(problem.path), problem.text) for problem in problems)
     lines = (f"{origin}:{line}: {path + ': ' if path else ''}{text}" for line, path, text in placed)
-    return "\n".join(dict.fromkeys(lines))
+    return "\n".join(dict.fromkeys(_short(line) for line in lines))
+
+
+def _short(line: str) -> str:
+    """A line of a message: keys may be as long as they like, lines not."""
+    return line if len(line) <= _LONGEST_LINE else f"{line[: _LONGEST_LINE - 3]}..."
 
 
 def _problem(  # noqa: PLR0911  (one return for each kind of problem)

@@ -399,3 +399,31 @@ def test_no_message_repeats_what_may_be_a_secret(text):
     lines = refusal(text + "\nstreams: {web: {path: x}}\n")
     assert len(lines) == 1
     assert "hunter2" not in lines[0]
+
+
+@pytest.mark.parametrize("name", ["../x", "..", ".", "a/b", "/etc/passwd", "a\\\\b", "..\\\\x", "a\\nb", "a\\0b"])
+def test_names_that_lead_elsewhere_are_refused(name: str) -> None:
+    quoted = f'"{name}"'
+    for text in (
+        f"streams: {{{quoted}: {{path: x}}}}",
+        f"sources: {{{quoted}: {{kind: memory}}}}\nstreams: {{web: {{path: x}}}}",
+        f"streams: {{web: {{path: x}}}}\nalerts: {{channels: {{{quoted}: {{kind: webhook, url: 'https://h/x'}}}}}}",
+    ):
+        assert all("found the name" in line or "this is no YAML" in line for line in refusal(text))
+
+
+def test_braces_that_stand_for_too_many_paths_are_refused() -> None:
+    (line,) = refusal(f"streams: {{web: {{path: '/{'{a,b}' * 24}'}}}}")
+    assert line.endswith("allowed: a glob whose braces stand for at most 1,000 paths")
+
+
+@pytest.mark.parametrize("encoding", ["hex", "rot13", "base64", "undefined", "utf-9", "x" * 500])
+def test_what_is_no_encoding_of_text_is_refused(encoding: str) -> None:
+    assert "allowed: an encoding like utf-8" in refusal(stream(f"encoding: {encoding}"))[0]
+
+
+def test_a_file_that_is_wrong_everywhere_is_told_in_bounded_lines() -> None:
+    keys = ", ".join(f"{'k' * 1000}{number}: x" for number in range(1000))
+    lines = refusal(stream(f"columns: {{{keys}}}"))
+    assert 1 < len(lines) <= 200
+    assert max(map(len, lines)) <= 2000

@@ -1,4 +1,6 @@
 import json
+import re
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -75,6 +77,52 @@ def test_a_file_that_aliases_blow_up_is_refused_quickly():
     rows += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 10)]
     with pytest.raises(ConfigError, match="too large"):
         read("\n".join(rows), "x")
+
+
+NINE = range(9)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (["a0: &a0 lol", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 40))], "aliases make it"),
+        (
+            [
+                "a0: &a0 {k: lol}",
+                *(f"a{n}: &a{n} {{{', '.join(f'k{k}: *a{n - 1}' for k in NINE)}}}" for n in range(1, 40)),
+            ],
+            "aliases make it",
+        ),
+        (
+            ["a0: &a0 {k: lol}", *(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}" for n in range(1, 40))],
+            "aliases make it",
+        ),
+        (["a0: &a0 {k: v}", *(f"a{n}: &a{n} {{<<: *a{n - 1}, k{n}: v}}" for n in range(1, 3000))], "aliases make it"),
+        ([f"a: &a {'x' * 1000}", f"b: [{', '.join(['*a'] * 60_000)}]"], "aliases make it"),
+        (["[" * 100_000], "more than 64 deep"),
+        (["{a: " * 50_000], "more than 64 deep"),
+        ([f"a: [{', '.join(['x'] * 600_000)}]"], "it is too large"),
+    ],
+    ids=["lists", "maps", "merges", "chain", "texts", "deep lists", "deep maps", "long"],
+)
+def test_bombs_are_one_line_in_bounded_memory(text, message):
+    joined = "\n".join(text)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ConfigError) as error:
+            read(joined, "x")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert message in str(error.value)
+    assert re.match(r"x:\d+: ", str(error.value))
+    assert len(str(error.value).splitlines()) == 1
+    assert peak < 16 << 20
+
+
+def test_aliases_that_real_files_have_are_read():
+    text = "x: &x {kind: volume, min_lines: 1}\nl: [" + ", ".join(["*x"] * 1000) + "]\nm: {<<: *x, every: 1h}"
+    assert read(text, "x").data["m"] == {"kind": "volume", "min_lines": 1, "every": "1h"}
 
 
 def test_lines_of_keys_and_items():
