@@ -59,6 +59,8 @@ def build_reports(graph: DbtGraph, streams: Iterable[str], days: dg.DailyPartiti
             yield dg.MaterializeResult(asset_key=key)
         selected = {(tuple(key.asset_key.path), key.name) for key in context.selected_asset_check_keys}
         yield from _results(outcome, [check for check in graph.checks if (check.key, check.name) in selected])
+        if outcome.gaps:  # what could be built is published and was told above
+            raise dg.Failure("; ".join(outcome.gaps))
 
     return dbt_build
 

@@ -33,6 +33,7 @@ from nw_platform.record.envelope import ENVELOPE_FIELDS
 from nw_platform.record.hours import HOUR_US, hour_start
 from nw_platform.record.spans import Receipt
 from nw_platform.reports.build import build
+from nw_platform.reports.gaps import told_gaps
 from nw_platform.reports.plan import read_manifest, read_state
 from nw_platform.reports.publish import report_files, report_path
 from nw_platform.reports.tables import REPORT_TABLES
@@ -282,6 +283,7 @@ class LakePlatform:
             seconds=round(time.monotonic() - started, 3),
             built=tuple(report.built),
             refused=tuple(report.refused),
+            gaps=tuple(told_gaps(report.gaps)),
             rows=rows,
             tests=_tests(self.settings.work / "reports" / _DBT_RESULTS, began),
         )

@@ -89,6 +89,7 @@ class BuildOutcome:
     seconds: float = 0.0
     built: Sequence[tuple[str, str, str]] = ()  # table, grain, period
     refused: Sequence[tuple[str, str]] = ()  # period, reason
+    gaps: Sequence[str] = ()  # streams that are missing from what was built, a line each
     rows: Mapping[tuple[str, str], int] = field(default_factory=dict)  # (table, day) -> rows of the day's report
     tests: Mapping[str, tuple[bool, str]] = field(default_factory=dict)  # dbt's unique id of a test -> passed, message
 

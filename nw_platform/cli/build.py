@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from dataclasses import asdict
 from typing import Final
 
 from nw_platform.cli.output import Output, clock
@@ -11,12 +12,14 @@ from nw_platform.cli.ranges import parse_range
 from nw_platform.errors import UsageError
 from nw_platform.ingest.session import Session
 from nw_platform.reports.build import BuildReport, build
+from nw_platform.reports.gaps import told_gaps
 from nw_platform.reports.tables import REPORT_TABLES
 from nw_platform.settings import load
 
 HELP = (
     "Build the reports of every hour whose logs changed, and of the days, weeks and months it lies in. With FROM and\n"
-    "TO: those hours, changed or not. An hour that is not whole (raw = logs + duplicates fails) is refused: exit 1."
+    "TO: those hours, changed or not. An hour that is not whole (raw = logs + duplicates fails) is refused, and\n"
+    "a stream whose part cannot be built is left out and named: exit 1."
 )
 EXAMPLE = "nw build\n  nw build key_coverage value_coverage 2015-05-18 2015-05-19"
 
@@ -34,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    """Build; 1 if an hour was refused."""
+    """Build; 1 if an hour was refused, or a stream is missing from what was built."""
     tables = [word for word in args.what if not _BOUND.match(word)]
     bounds = [word for word in args.what if _BOUND.match(word)]
     if len(bounds) not in {0, 2}:
@@ -46,12 +49,15 @@ def run(args: argparse.Namespace, out: Output) -> int:
     if out.as_json:
         built = [{"table": t, "grain": g, "period": p} for t, g, p in report.built]
         refused = [{"hour": hour, "reason": reason} for hour, reason in report.refused]
-        out.result({"records": report.records, "built": built, "refused": refused})
+        gaps = [asdict(gap) for gap in report.gaps]
+        out.result({"records": report.records, "built": built, "refused": refused, "gaps": gaps})
     else:
         out.result(_said(report))
     for hour, reason in report.refused:
         out.note(f"{hour} refused: {reason}")
-    return 1 if report.refused else 0
+    for line in told_gaps(report.gaps):
+        out.note(line)
+    return 1 if report.refused or report.gaps else 0
 
 
 def build_reports(

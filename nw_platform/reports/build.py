@@ -14,6 +14,9 @@ from typing import Any, Final
 from nw_platform.errors import LakeError, UsageError
 from nw_platform.ingest.completeness import hour_balances
 from nw_platform.lake.store import Lake
+from nw_platform.reports.counting import counts_folder, emptied_folder
+from nw_platform.reports.gaps import KEY_TABLES, Gap
+from nw_platform.reports.isolation import count_streams, culprits, disk_full, gaps_of, is_disk_full, without
 from nw_platform.reports.plan import Incomplete, plan_build, write_manifest
 from nw_platform.reports.relations import StepPlan
 from nw_platform.reports.tables import REPORT_TABLES, TABLES
@@ -32,6 +35,7 @@ class BuildReport:
 
     built: list[tuple[str, str, str]] = field(default_factory=list)  # table, grain, period
     refused: list[tuple[str, str]] = field(default_factory=list)  # hour, reason
+    gaps: list[Gap] = field(default_factory=list)  # streams that are missing from what was built
     records: int = 0
 
 
@@ -47,6 +51,8 @@ def build(
     progress: Progress | None = None,
 ) -> BuildReport:
     """Build the reports of the hours whose logs changed, and of the longer periods that hold them.
+
+    A stream whose part cannot be built is left out, named in `gaps` of the result and tried again by the next build.
 
     Args:
         lake: where logs are read and report files written.
@@ -79,15 +85,53 @@ def build(
     for index, step in enumerate(plan.steps):
         if progress is not None:
             progress(index, len(plan.steps), step.hours[-1] if step.hours else "")
-        run_dbt(step, lake.work / "reports", tables=tables)
+        report.gaps += _build_step(lake, step, tables)
         report.records += plan.records[index]
         for table in tables or REPORT_TABLES:
             for grain, periods in step.periods.items():
                 if grain in TABLES[table].grains:
                     report.built += [(table, grain, period) for period in periods]
     if tables is None:
-        write_manifest(lake.reports_root, plan.tokens)
+        write_manifest(lake.reports_root, {**plan.tokens, **_forgotten(report.gaps)}, report.gaps)
     return report
+
+
+def _build_step(lake: Lake, step: StepPlan, tables: Collection[str] | None) -> list[Gap]:
+    """Build a step, without the streams that make it fail. Returns what is missing, which is remembered before."""
+    work = lake.work / "reports"
+
+    def run(some: StepPlan) -> None:
+        run_dbt(some, work, tables=tables)
+
+    with emptied_folder(counts_folder(work)) as folder:
+        gaps: list[Gap] = []
+        if tables is None or not {*KEY_TABLES}.isdisjoint(tables):
+            step, gaps = count_streams(step, folder)
+        _remember(lake, gaps)
+        try:
+            run(step)
+        except LakeError as error:
+            if is_disk_full(str(error)):
+                raise disk_full(lake.reports_root, str(lake.work), str(error)) from error
+            failing = culprits(step, run)
+            if not failing:
+                raise
+            for stream, reason in failing:
+                gaps += gaps_of(stream, "all", reason)
+            _remember(lake, gaps)
+            run(without(step, [stream for stream, _ in failing]))
+    return gaps
+
+
+def _remember(lake: Lake, gaps: Sequence[Gap]) -> None:
+    """Write down what will be missing, before files are published without it: a crash must not hide it."""
+    if gaps:
+        write_manifest(lake.reports_root, _forgotten(gaps), gaps)
+
+
+def _forgotten(gaps: Sequence[Gap]) -> dict[str, str | None]:
+    """Changes of the manifest by which the hours count as changed, so that the next build tries again."""
+    return {gap.hour: "" for gap in gaps}
 
 
 def incomplete_hours(lake: Lake, stream: str) -> set[str]:
@@ -103,11 +147,12 @@ def project_dir() -> Path:
 
 
 def dbt_arguments(command: str, work: Path) -> list[str]:
-    """Arguments of a dbt command that writes only below `work` and prints only errors."""
+    """Arguments of a dbt command that writes only below `work` and prints nothing."""
     project = str(project_dir())
     return [
-        "--quiet", "--no-use-colors", "--log-level-file", "none", command, "--project-dir", project,
-        "--profiles-dir", project, "--target-path", str(work / "target"), "--log-path", str(work / "logs"),
+        "--quiet", "--no-use-colors", "--log-level", "none", "--log-level-file", "none", command,
+        "--project-dir", project, "--profiles-dir", project,
+        "--target-path", str(work / "target"), "--log-path", str(work / "logs"),
     ]  # fmt: skip
 
 

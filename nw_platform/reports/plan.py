@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from nw_platform.lake.store import Lake
 from nw_platform.lake.tables import LakeFile
 from nw_platform.record.hours import GRAINS, HOUR_US, hour_of, hour_start, hours_between, next_hour, period_of
 from nw_platform.record.names import RESERVED_COLUMNS
+from nw_platform.reports.gaps import Gap, gaps_as_json, gaps_of_json
 from nw_platform.reports.publish import report_files, report_path
 from nw_platform.reports.relations import StepPlan, StreamFiles, own_columns
 from nw_platform.settings import Settings
 
-RULES: Final = "1"  # of this package: a change that gives other rows raises it, and everything is built again
+RULES: Final = "2"  # of this package: a change that gives other rows raises it, and everything is built again
 MANIFEST: Final = "_manifest.json"
 
 # One dbt invocation takes at most this much, so that its memory is bounded. Steps end with a day.
@@ -104,21 +105,42 @@ def _hours_of(file: LakeFile) -> list[str]:
 
 def read_manifest(root: str) -> dict[str, str]:
     """Hour -> token of what its reports were built from; empty if there is no (readable) manifest."""
+    return {str(hour): str(token) for hour, token in _manifest(root).get("hours", {}).items()}
+
+
+def read_gaps(root: str) -> list[Gap]:
+    """What the report files lack, as far as the manifest says."""
+    return gaps_of_json(_manifest(root).get("gaps", {}))
+
+
+def _manifest(root: str) -> dict[str, Any]:
     try:
         data = json.loads(report_files(root).data(MANIFEST) or b"{}")
-        return {str(hour): str(token) for hour, token in data["hours"].items()}
-    except (OSError, ValueError, KeyError, AttributeError):
+        gaps_of_json(data.get("gaps", {}))
+        dict(data.get("hours", {}))
+    except (OSError, ValueError, TypeError, AttributeError):
         return {}
+    return dict(data)
 
 
-def write_manifest(root: str, changes: Mapping[str, str | None]) -> None:
-    """Remember hours that were built. Nothing is written if nothing changes."""
-    known = read_manifest(root)
+def write_manifest(root: str, changes: Mapping[str, str | None], gaps: Iterable[Gap] = ()) -> None:
+    """Remember hours that were built, and what they lack. Nothing is written if nothing changes.
+
+    Args:
+        root: of the report files.
+        changes: hour -> token; None: the hour is to be built again, or has no logs any more.
+        gaps: all gaps of the hours in `changes`; those of other hours stay.
+    """
+    known, known_gaps = read_manifest(root), gaps_as_json(read_gaps(root))
     after = {hour: token for hour, token in {**known, **changes}.items() if token is not None}
-    if after == known:
+    kept = {hour: lacking for hour, lacking in known_gaps.items() if hour not in changes}
+    gaps_after = dict(sorted({**kept, **gaps_as_json(gaps)}.items()))
+    if after == known and gaps_after == known_gaps:
         return
-    text = json.dumps({"hours": dict(sorted(after.items()))}, indent=0)
-    report_files(root).replace(MANIFEST, text.encode())
+    data: dict[str, object] = {"hours": dict(sorted(after.items()))}
+    if gaps_after:
+        data["gaps"] = gaps_after
+    report_files(root).replace(MANIFEST, json.dumps(data, indent=0).encode())
 
 
 def plan_build(

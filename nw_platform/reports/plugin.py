@@ -20,9 +20,9 @@ from dbt.adapters.duckdb.plugins import BasePlugin
 from nw_platform.lake.engine import literal
 from nw_platform.lake.remote import register
 from nw_platform.record.hours import period_directory
-from nw_platform.reports.fields import key_counts_sql, value_counts_sql
+from nw_platform.reports.counting import created_views
 from nw_platform.reports.publish import publish, report_files, report_path
-from nw_platform.reports.relations import StepPlan, create_sources, stream_columns
+from nw_platform.reports.relations import StepPlan, create_sources
 
 PLAN_VARIABLE: Final = "NW_REPORTS_PLAN"
 
@@ -46,9 +46,8 @@ class Plugin(BasePlugin):  # type: ignore[misc]  # dbt-duckdb ships no type info
         conn.execute(f"SET GLOBAL temp_directory = {literal(str(self.work / 'spill'))}")
         register(conn)
         create_sources(conn, self.plan)
-        columns = stream_columns(self.plan)
-        conn.execute(f"CREATE VIEW lake.key_counts AS {key_counts_sql(columns)}")
-        conn.execute(f"CREATE VIEW lake.value_counts AS {value_counts_sql(columns)}")
+        for statement in created_views(self.plan.keys, self.plan.values):
+            conn.execute(statement)
         conn.create_function("nw_staging", self.staging, ["VARCHAR"], "VARCHAR", side_effects=True)
         conn.create_function("nw_publish", self.publish, ["VARCHAR", "VARCHAR"], "BIGINT", side_effects=True)
         conn.create_function("nw_files", self.files, ["VARCHAR", "VARCHAR"], "VARCHAR", side_effects=True)

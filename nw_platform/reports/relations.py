@@ -13,7 +13,6 @@ import pyarrow as pa
 from nw_platform.lake.engine import literal, quoted, sql_type
 from nw_platform.record.envelope import ENVELOPE_FIELDS, TRAILING_FIELDS
 from nw_platform.record.hours import GRAINS, period_directory
-from nw_platform.reports.fields import StreamColumns
 from nw_platform.reports.scans import files_scan
 
 
@@ -36,6 +35,8 @@ class StepPlan:
     memory: str = "768MB"
     streams: Sequence[StreamFiles] = ()
     duplicates: Sequence[str] = ()  # urls
+    keys: Sequence[str] = ()  # local paths: the counts of keys, a file a stream (counting.py)
+    values: Sequence[str] = ()  # the same of values
     hours: Sequence[str] = ()  # hours to read from logs and duplicates
     periods: Mapping[str, Sequence[str]] = field(default_factory=dict)  # grain -> periods to write
     inputs: Mapping[str, Sequence[str]] = field(default_factory=dict)  # grain -> periods that longer ones merge
@@ -97,9 +98,17 @@ def relation_of(stream: str) -> str:
     return f"lake.{quoted('stream ' + stream)}"
 
 
-def stream_columns(plan: StepPlan) -> list[StreamColumns]:
-    """What `fields` needs of the streams of a plan."""
-    return [StreamColumns(s.stream, relation_of(s.stream), s.always_present, s.own) for s in plan.streams]
+def hour_of_file(url: str) -> str:
+    """The event hour of a file of `logs`, as its folders say."""
+    _, day, hour, _ = url.rsplit("/", 3)
+    return f"{day.removeprefix('dt=')}T{hour.removeprefix('hour=')}"
+
+
+def stream_relation_sql(stream: StreamFiles) -> str:
+    """A SELECT of the records of a stream's files: the columns of `logs`, and `period`, the event hour."""
+    # The files' partition values are those of the directories; `stream` is one of them, and known.
+    scan = files_scan(stream.urls, _naive_columns(logs_columns(stream.own)), ("dt", "hour"))
+    return f"SELECT *, dt || 'T' || hour AS period FROM ({scan})"
 
 
 def create_sources(connection: duckdb.DuckDBPyConnection, plan: StepPlan) -> None:
@@ -118,10 +127,8 @@ def create_sources(connection: duckdb.DuckDBPyConnection, plan: StepPlan) -> Non
     empty = files_scan([], _naive_columns({**_ENVELOPE, **{n: _TRAILING[n] for n in place}}), ("dt", "hour"))
     views = [f"SELECT ''::VARCHAR AS stream, dt || 'T' || hour AS period, {envelope} FROM ({empty})"]
     for stream in plan.streams:
-        # The files' partition values are those of the directories; `stream` is one of them, and known.
-        scan = files_scan(stream.urls, _naive_columns(logs_columns(stream.own)), ("dt", "hour"))
         relation = relation_of(stream.stream)
-        connection.execute(f"CREATE VIEW {relation} AS SELECT *, dt || 'T' || hour AS period FROM ({scan})")
+        connection.execute(f"CREATE VIEW {relation} AS {stream_relation_sql(stream)}")
         views.append(f"SELECT {literal(stream.stream)} AS stream, period, {envelope} FROM {relation}")
     connection.execute("CREATE VIEW lake.logs AS " + " UNION ALL ".join(views))
     kinds = _naive_columns({**_ENVELOPE, **{n: _TRAILING[n] for n in place}, "lane": "VARCHAR", "sequence": "BIGINT"})

@@ -59,7 +59,9 @@ def key_coverage(files: str, all_files: str) -> str:
         `nw.declared` (stream, key) is a table of the connection: the declared columns.
     """
     return f"""WITH files AS NOT MATERIALIZED ({files}),
-    types AS (SELECT DISTINCT grain, dt, period, stream, log_type, log_version, records FROM files),
+    -- of a type with other keys nobody can say of a key without a row that it is not there
+    types AS (SELECT grain, dt, period, stream, log_type, log_version, any_value(records) AS records,
+        count(other_keys) > 0 AS has_others FROM files GROUP BY ALL),
     spans AS (SELECT {_KEY}, min(period) AS first_period FROM files GROUP BY ALL),
     grid AS (
         SELECT t.*, spans.key, spans.first_period FROM types AS t JOIN spans ON t.grain = spans.grain
@@ -69,14 +71,17 @@ def key_coverage(files: str, all_files: str) -> str:
         SELECT g.grain, g.dt, g.period, g.stream, g.log_type, g.log_version, g.key, g.first_period, g.records,
             coalesce(f.present, 0) AS present, coalesce(f.nulls, 0) AS nulls, coalesce(f.blanks, 0) AS blanks,
             coalesce(f.filled, 0) AS filled,
-            coalesce(f.presence_pct, CASE WHEN g.records > 0 THEN 0.0 END) AS presence_pct,
-            coalesce(f.coverage_pct, CASE WHEN g.records > 0 THEN 0.0 END) AS coverage_pct,
+            coalesce(f.presence_pct, CASE WHEN g.records > 0 AND f.key IS NULL THEN 0.0 END) AS presence_pct,
+            coalesce(f.coverage_pct, CASE WHEN g.records > 0 AND f.key IS NULL THEN 0.0 END) AS coverage_pct,
             coalesce(f.types, []) AS types, coalesce(f.hosts_with_key, 0) AS hosts_with_key, f.first_time, f.last_time,
-            list_sort(list_distinct(list_transform(coalesce(f.types, []), lambda x: {_FAMILY}))) AS families
+            list_sort(list_distinct(list_transform(coalesce(f.types, []), lambda x: {_FAMILY}))) AS families,
+            f.other_keys, f.counts_are_exact
         FROM grid AS g LEFT JOIN files AS f ON f.grain = g.grain AND f.period = g.period AND f.stream = g.stream
-            AND f.log_type = g.log_type AND f.log_version = g.log_version AND f.key = g.key),
+            AND f.log_type = g.log_type AND f.log_version = g.log_version AND f.key = g.key
+        WHERE f.key IS NOT NULL OR NOT g.has_others),
     compared AS (
-        SELECT *, coverage_pct - median(coverage_pct) OVER week_before AS delta_pp,
+        SELECT *, CASE WHEN coalesce(counts_are_exact, true)
+                THEN coverage_pct - median(coverage_pct) OVER week_before END AS delta_pp,
             max(present) OVER week_before AS present_before,
             lag(families) OVER one_before AS families_before
         FROM full_rows WINDOW
@@ -86,7 +91,8 @@ def key_coverage(files: str, all_files: str) -> str:
         FROM ({all_files}))
     SELECT grain, dt, period, stream, log_type, log_version, key, records, present, nulls, blanks, filled,
         presence_pct, coverage_pct, types, hosts_with_key, delta_pp, first_seen, last_seen,
-        CASE WHEN len(families) > 1 OR (len(families) = 1 AND len(families_before) = 1 AND families <> families_before)
+        CASE WHEN other_keys IS NOT NULL THEN 'other_keys'
+            WHEN len(families) > 1 OR (len(families) = 1 AND len(families_before) = 1 AND families <> families_before)
                 THEN 'type_conflict'
             WHEN present = 0 THEN 'vanished'
             WHEN period = first_period THEN 'new'
@@ -94,7 +100,7 @@ def key_coverage(files: str, all_files: str) -> str:
                 AND (stream, split_part(replace(key, '[]', ''), '.', 1)) NOT IN (SELECT (stream, key) FROM nw.declared)
                 AND key NOT IN ('host', 'ip', 'process', 'pid', 'severity', 'message') THEN 'unexpected'
             WHEN delta_pp < -10 THEN 'low' ELSE 'ok' END AS status,
-        first_time, last_time
+        first_time, last_time, other_keys, coalesce(counts_are_exact, true) AS counts_are_exact
     FROM compared LEFT JOIN seen USING (stream, log_type, log_version, key)
     WHERE present > 0 OR present_before > 0"""
 
@@ -116,7 +122,7 @@ def value_coverage(files: str, values: str) -> str:
         FROM counted GROUP BY ALL)
     SELECT f.grain, f.dt, f.period, f.stream, f.log_type, f.log_version, f.key, f.filled, f.distinct_values,
         f.distinct_is_exact, f.unique_pct, f.entropy_bits, f.min, f.max, f.mean, f.p50, f.p95, f.len_min, f.len_avg,
-        f.len_max,
+        f.len_max, f.other_keys,
         100.0::DOUBLE * len(coalesce(j.seen, [])) / len(d.expected) AS domain_coverage_pct,
         CASE WHEN d.expected IS NOT NULL THEN 100.0::DOUBLE * coalesce(j.valid_count, 0) / nullif(f.filled, 0) END
             AS valid_pct,

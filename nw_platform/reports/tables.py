@@ -64,6 +64,11 @@ _KEY: Final = (
     *_TYPE,
     _c("key", _TEXT, "column, or flattened key of `extra`: `a.b`, arrays `a[].b`"),
 )
+_OTHER_KEYS: Final = _c(
+    "other_keys",
+    _BIG,
+    'null, but in the row `(other keys)`: how many keys the row stands for; see "Types with very many keys"',
+)
 _PLACE: Final = (
     _c("source", _TEXT, "topic, or path of the file"),
     _c("source_partition", _INT, "partition of the topic, or number of the content seen under the file's name"),
@@ -205,13 +210,21 @@ _REPORTS: Final = (
             _v(
                 "status",
                 _TEXT,
-                "the first that holds of `type_conflict` (kinds of value that do not go together, here or compared "
-                "with the period before), `vanished` (not here, but in one of the 7 periods before), `new` (in no "
+                "the first that holds of `other_keys` (the row `(other keys)`), `type_conflict` (kinds of value that "
+                "do not go together, here or compared with the period before), `vanished` (not here, but in one of the "
+                "7 periods before), `new` (in no "
                 "earlier period), `unexpected` (the stream declares columns, and not this one), `low` (delta_pp "
                 "below -10), `ok`",
             ),
             _c("first_time", _TIME, "first event time of a record with the key, in this period"),
             _c("last_time", _TIME, "last event time of a record with the key, in this period"),
+            _OTHER_KEYS,
+            _c(
+                "counts_are_exact",
+                _TRUTH,
+                "false: records of this key may be among those that the row `(other keys)` counts, so that its counts "
+                "are at least these",
+            ),
         ),
         GRAINS,
     ),
@@ -238,6 +251,7 @@ _REPORTS: Final = (
             _c("len_min", _BIG, "length of the shortest value in characters"),
             _c("len_avg", _REAL, "mean length in characters"),
             _c("len_max", _BIG, "length of the longest value in characters"),
+            _OTHER_KEYS,
             _v(
                 "domain_coverage_pct", _REAL, "100 * expected values that were seen / expected values; null without any"
             ),

@@ -38,6 +38,16 @@ again from the values, never summed. Percentages are null on a zero denominator.
   and the leaves of `extra`: `a.b`, arrays `a[].b`. A record counts once a key. In a format other than json every own
   column is in every record that parsed. Values of keys whose names look secret (password, token, authorization,
   api_key, cookie, credential...) are hashed before anything is stored; their counts and lengths are shown.
+- **Types with very many keys.** Of a type with more than 10,000 keys in a period those are kept that most records have,
+  of equal ones the first by name. The rest is one row of key_coverage and value_coverage, with key `(other keys)`:
+  `other_keys` says how many keys it stands for, its sums are over keys and records, and their values are not kept. In a
+  period longer than an hour a key may have been among the rest in one of its hours: sums over all rows of the type are
+  exact, those of one key are at least what they say (`counts_are_exact`), and `other_keys` is at least that many. A key
+  of a record that really has that name is counted in the row, too. A key longer than 256 characters is cut and ends
+  with a hash.
+- **A stream that cannot be built** is missing from the reports of its hours and of the longer periods, and nothing else
+  is: `nw build` names it, ends with 1, and tries it again each time. `reports/_manifest.json` lists what is missing
+  under `gaps`: hour, stream, part (`keys`: from the tables of keys and values only; `all`) and reason.
 - **Many values.** Up to 100,000 distinct values of a key and period everything is exact. Beyond that the 4,096 values
   with the smallest hashes are kept with their exact counts, and the 1,000 most frequent: `distinct_is_exact` is then
   false, figures from values are estimates (about 2 % off), and counts of top values are lower bounds.

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nw_platform.reports.fields import StreamColumns, is_secret, key_counts_sql, value_counts_sql
+from nw_platform.lake.leaves import slices, take_apart
+from nw_platform.reports import fields
+from nw_platform.reports.fields import is_secret
 from nw_platform.streams.declaration import StreamDecl
 from nw_platform.streams.expectations import Values
 
@@ -167,23 +169,28 @@ def plain(value):
     return json.dumps(value) if isinstance(value, (dict, list)) else str(value)
 
 
+def leaf_counts(extras, slice_bytes=1 << 20):
+    """The parts of keys and of values of some records' `extra`, added up, as counting.py makes them."""
+    connection = duckdb.connect()
+    connection.execute(fields.KEY_PARTS)
+    connection.execute(fields.VALUE_PARTS)
+    reader = pa.table({"record": range(len(extras)), "extra": pa.array(extras, pa.string())}).to_batches()
+    for records in slices(reader, "extra", slice_bytes):
+        take_apart(connection, records, fields.MAX_DEPTH)
+        connection.execute(
+            "CREATE OR REPLACE TEMP TABLE nw_facts AS SELECT DISTINCT record, 'p' AS period, 't' AS log_type, "
+            "0 AS log_version, 'h' AS host, TIMESTAMP '2026-03-02 10:00:00' AS event_time FROM nw_leaves"
+        )
+        connection.execute(f"INSERT INTO key_parts BY NAME {fields.JSON_KEYS}")
+        connection.execute(f"INSERT INTO value_parts BY NAME {fields.JSON_VALUES}")
+    return [connection.sql(sql).to_arrow_table().to_pylist() for sql in (fields.ADDED_KEYS, fields.ADDED_VALUES)]
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.dictionaries(st.sampled_from(["k", "l", "m~", "k.a", "k[]", ""]), JSON, max_size=4), max_size=4))
 def test_flattening_is_what_a_loop_in_python_does(extras):
-    connection = duckdb.connect()
-    connection.execute(
-        "CREATE TABLE t AS SELECT '2026-03-02T10' AS period, 't' AS log_type, 0 AS log_version, NULL::VARCHAR AS host, "
-        "NULL::VARCHAR AS ip, NULL::VARCHAR AS process, NULL::INTEGER AS pid, NULL::VARCHAR AS severity, NULL::VARCHAR "
-        "AS message, NULL::VARCHAR AS reject_reason, TIMESTAMP '2026-03-02 10:00:00' AS event_time, unnest(?) AS extra",
-        [[json.dumps(extra) for extra in extras]],
-    )
-    streams = [StreamColumns("s", "t", always_present=False)]
-    got = {
-        key: (present, nulls, blanks)
-        for key, present, nulls, blanks in connection.execute(
-            f"SELECT key, present, nulls, blanks FROM ({key_counts_sql(streams)})"
-        ).fetchall()
-    }
+    keys, counted = leaf_counts([json.dumps(extra) for extra in extras])
+    got = {row["key"]: (row["present"], row["nulls"], row["blanks"]) for row in keys}
     truth, values = {}, {}
     for extra in extras:
         record = {}
@@ -197,8 +204,7 @@ def test_flattening_is_what_a_loop_in_python_does(extras):
             for text in {plain(v) for v in found if v is not None and not (isinstance(v, str) and not v.strip())}:
                 values[key, text] = values.get((key, text), 0) + 1
     assert got == truth
-    counted = connection.execute(f"SELECT key, value, count FROM ({value_counts_sql(streams)})").fetchall()
-    assert {(key, value): count for key, value, count in counted} == values
+    assert {(row["key"], row["value"]): row["count"] for row in counted} == values
 
 
 def test_a_key_with_more_values_than_are_kept_fits_into_memory(app, row):

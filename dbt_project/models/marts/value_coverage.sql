@@ -10,9 +10,17 @@ with keys as (
         min(len_min) as len_min, max(len_max) as len_max, sum(len_sum)::bigint as len_sum,
         min(number_min) as number_min, max(number_max) as number_max,
         sum(number_sum order by host, number_sum) as number_sum, sum(numbers)::bigint as numbers,
-        min(text_min) as text_min, max(text_max) as text_max
-    from ({{ by_grain('int_key_counts') }})
+        min(text_min) as text_min, max(text_max) as text_max,
+        max(other_keys) as other_keys
+    from ({{ key_counts_by_grain() }})
     group by all
+),
+
+wide as (
+    -- in a longer period a key may have been among the other keys of an hour, and its values with it
+    select distinct grain, period, stream, log_type, log_version, grain <> 'hour' as lacks_values
+    from keys
+    where other_keys is not null
 ),
 
 merged as (
@@ -49,7 +57,7 @@ counts as (
 value_stats as (
     select
         {{ of_key }},
-        bool_and(sample_limit is null) as distinct_is_exact,
+        bool_and(sample_limit is null) as all_kept,
         sum(count * many)::bigint as counted,
         sum(sampled)::bigint as sampled,
         min(sample_limit) as sample_limit,
@@ -88,20 +96,22 @@ number_stats as (
 
 select
     {{ of_key }}, filled,
-    coalesce(case when distinct_is_exact then sampled
-        else round(sampled * (9223372036854775807.0 / sample_limit)) end, 0)::bigint as distinct_values,
-    coalesce(distinct_is_exact, true) as distinct_is_exact,
+    case when other_keys is null then coalesce(case when all_kept then sampled
+        else round(sampled * (9223372036854775807.0 / sample_limit)) end, 0)::bigint end as distinct_values,
+    other_keys is null and coalesce(all_kept, true) and not coalesce(lacks_values, false) as distinct_is_exact,
     {{ pct('distinct_values', 'filled') }} as unique_pct,
     -- H = log2 N - (sum of n log2 n) / N, the same as -(sum of p log2 p)
-    case when coalesce(filled, 0) = 0 then null
-        when distinct_is_exact then greatest(log2(counted) - count_logs / counted, 0)
+    case when coalesce(filled, 0) = 0 or other_keys is not null then null
+        when all_kept then greatest(log2(counted) - count_logs / counted, 0)
         else greatest(log2(filled) - count_logs / filled, 0) end as entropy_bits,
-    case when smallest is null then text_min when distinct_is_exact then smallest
+    case when smallest is null then text_min when all_kept then smallest
         when number_min = trunc(number_min) then number_min::hugeint::varchar else number_min::varchar end as min,
-    case when largest is null then text_max when distinct_is_exact then largest
+    case when largest is null then text_max when all_kept then largest
         when number_max = trunc(number_max) then number_max::hugeint::varchar else number_max::varchar end as max,
     case when smallest is not null then number_sum / numbers end as mean,
-    p50, p95, len_min, len_sum / nullif(filled, 0) as len_avg, len_max
+    p50, p95, len_min, case when other_keys is null then len_sum / nullif(filled, 0) end as len_avg, len_max,
+    other_keys
 from keys
+left join wide using (grain, period, stream, log_type, log_version)
 left join value_stats using ({{ of_key }})
 left join number_stats using ({{ of_key }})

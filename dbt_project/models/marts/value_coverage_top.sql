@@ -4,7 +4,7 @@
 
 with keys as (
     select {{ of_key }}, sum(present - nulls - blanks)::bigint as filled
-    from ({{ by_grain('int_key_counts') }})
+    from ({{ key_counts_by_grain() }})
     group by all
 ),
 
