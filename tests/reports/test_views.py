@@ -105,6 +105,23 @@ def test_hosts(empty, row):
     ]  # fmt: skip
 
 
+def test_records_that_were_parsed_by_older_rules_are_of_the_same_hosts(empty, row):
+    ledger = json.dumps({"minute": int(AT.timestamp() * 1000), "counts": [{"lines": 2}]})
+    told = {"log_type": "nw.ledger", "series": "watchdog", "extra": ledger}
+    empty.write("app", [
+        *(row(AT, host=host, process="p", datacenter="East") for host in ("WEB-01", "web-01.")),
+        row(AT + timedelta(minutes=6), host="web-01", process="p", datacenter="East", **told),
+    ])  # fmt: skip
+    settings = {name: getattr(empty.settings, name) for name in ("path", "lake", "lake_grace_us", "work", "sources")}
+    hosts = ("web-01", "web-01.east", "web-02.east")
+    empty.settings = type(empty.settings)(**settings, streams=empty.settings.streams, hosts=hosts)
+    found = empty.sql("SELECT host, state, sent, received FROM host_status ORDER BY host")
+    assert found == [
+        {"host": "web-01", "state": "ok", "sent": 2, "received": 2},
+        {"host": "web-02.east", "state": "never_seen", "sent": None, "received": None},
+    ]
+
+
 def test_what_senders_say_they_sent_is_compared_by_minute_type_and_series(empty, row):
     def ledger(at, *counts, **values):
         entries = [{"type": kind, "series": "normal", "spilled": False, "lines": lines} for kind, lines in counts]
