@@ -7,13 +7,15 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from nw_platform.cli.output import Output
+from nw_platform.cli.output import Output, clock, visible
 from nw_platform.errors import UsageError
+from nw_platform.ingest.preview.model import Preview
 from nw_platform.settings import BUILT_IN_TABLES, locate, parse
+from nw_platform.sources.landing.globs import is_ready
 
 HELP = "Write a commented neverwinter.yaml for the logs that are found on this machine, or below the folders given."
 EXAMPLE = "nw init\n  nw init /srv/app/logs --output neverwinter.yaml"
@@ -76,6 +78,8 @@ class Found:
     name: str
     path: str
     remark: str
+    encoding: str | None = None  # None: the default
+    refusal: str = ""  # why it cannot be a stream as it is
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -94,6 +98,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
         raise UsageError(f"{target} is no path of this machine; write the file here and copy it there")
     path = Path(target)
     found = list(find(args.folders))
+    with out.progress(None, "reading samples of the logs"):
+        found = tried(found, path)
     text = compose(found)
     parse(text, base=str(path.parent), origin=str(path))  # what we propose is valid, or nothing is written
     try:
@@ -103,7 +109,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         raise UsageError(f"{path} is there already; --force overwrites it, -o PATH writes another") from None
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}; -o PATH names another") from error
-    names = [stream.name for stream in found]
+    names = [stream.name for stream in found if not stream.refusal]
     if out.as_json:
         out.result({"config": str(path), "streams": names})
     else:
@@ -133,14 +139,41 @@ def find(folders: list[str]) -> Iterator[Found]:
         yield Found(unique, glob, remark)
 
 
+def tried(found: list[Found], target: Path) -> list[Found]:
+    """The same streams, with the encoding that reads a sample, or why none of it can be read: see nw config check."""
+    if not found:
+        return found
+    once = [_tried(stream, preview) for stream, preview in zip(found, _previews(found, target), strict=True)]
+    again = [stream for stream in once if stream.encoding is not None]
+    previews = {preview.stream: preview for preview in _previews(again, target)} if again else {}
+    return [_tried(stream, previews[stream.name]) if stream.name in previews else stream for stream in once]
+
+
+def _previews(found: list[Found], target: Path) -> list[Preview]:
+    from nw_platform.cli.probe import probe_all  # noqa: PLC0415  (what reads sources is slow to import)
+
+    return probe_all(parse(compose(found), base=str(target.parent), origin=str(target)), clock())
+
+
+def _tried(stream: Found, preview: Preview) -> Found:
+    """What a preview says to a stream: another encoding, or that it cannot be read."""
+    if preview.fitting_encoding is not None and stream.encoding is None:
+        return replace(stream, encoding=preview.fitting_encoding)
+    return replace(stream, refusal=preview.problems[0]) if preview.problems else stream
+
+
 def compose(found: list[Found]) -> str:
     """The text of the file."""
     lines = []
     for stream in found:
+        if stream.refusal:
+            lines.append(f"  # left out: {json.dumps(stream.path, ensure_ascii=False)}: {visible(stream.refusal)}\n")
+            continue
         remark = f"  # {stream.remark}" if stream.remark else ""
-        lines.append(f"  {stream.name}:{remark}\n    path: {json.dumps(stream.path, ensure_ascii=False)}\n")
-    if not lines:
-        lines = ['  web:\n    path: "/var/log/nginx/access.log*"  # an example: nothing was found on this machine\n']
+        encoding = f"    encoding: {stream.encoding}\n" if stream.encoding else ""
+        lines.append(f"  {stream.name}:{remark}\n    path: {json.dumps(stream.path, ensure_ascii=False)}\n{encoding}")
+    if all(stream.refusal for stream in found):
+        lines += ['  web:\n    path: "/var/log/nginx/access.log*"  # an example: nothing was found on this machine\n']
     return _HEAD + "".join(lines) + _TAIL
 
 
@@ -156,7 +189,8 @@ def _logs_below(folder: str) -> Iterator[str]:
     root = Path(folder).expanduser().absolute()
     if not root.is_dir():
         raise UsageError(f"{root} is no folder; name one that holds *.log files")
-    stems = {_ROTATED.sub("", str(path)) for path in sorted(root.rglob("*.log*")) if path.is_file()}
+    ready = (path for path in sorted(root.rglob("*.log*")) if all(map(is_ready, path.relative_to(root).parts)))
+    stems = {_ROTATED.sub("", str(path)) for path in ready if path.is_file()}
     for stem in sorted(stems):
         yield f"{_escape(Path(stem))}.log*"
 

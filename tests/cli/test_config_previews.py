@@ -196,7 +196,6 @@ class TestAdvice:
         ("written", "declared", "told"),
         [
             ("cp1252", "utf-8", "`encoding: cp1252` would read them"),
-            ("utf-16", "utf-8", "declare `encoding: utf-16`"),
             ("utf-16-le", "utf-8", "declare `encoding: utf-16-le`"),
             ("utf-8", "cp1252", "declare `encoding: utf-8`"),
             ("utf-8", "ascii", "`encoding: utf-8` would read them"),
@@ -206,6 +205,10 @@ class TestAdvice:
         preview = check({"a.log": lines(LOG4J).encode(written)}, encoding=declared)
         said = [*preview.warnings, *preview.problems]
         assert any(told in line for line in said), said
+
+    def test_a_mark_that_says_utf_16_is_no_problem(self, check):
+        preview = check({"a.log": lines(LOG4J).encode("utf-16")})
+        assert (preview.format, preview.rejected, preview.warnings, preview.problems) == ("log4j", 0, (), ())
 
     def test_of_binary_files(self, check):
         assert any("no text file" in told for told in check({"a.log": b"\x00\x01\x02\x03\n" * 99}).warnings)

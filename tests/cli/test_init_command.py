@@ -1,4 +1,7 @@
 import gzip
+import json
+import os
+import re
 from pathlib import Path
 
 import pytest
@@ -53,6 +56,39 @@ def test_what_it_writes_passes_nw_config_check(here, logs, capsys):
     assert main(["config", "check"]) == 0
     assert "app: 3 files" in capsys.readouterr().out
     assert [p.name for p in here.iterdir()] == ["neverwinter.yaml"]
+
+
+def test_a_folder_of_all_kinds_of_logs_gets_a_configuration_that_passes(here, tmp_path, capsys):
+    folder = tmp_path / "kinds"
+    (folder / "deep").mkdir(parents=True)
+    kinds = {
+        "json.log": b'{"ts": 1795168800000, "host": "a"}\n' * 9,
+        "log4j.log": b"java.io.IOException: no\n" + b"2026-11-20T10:00:01.123456Z ERROR billing: card refused\n" * 9,
+        "access.log": b'1.1.1.1 - - [17/May/2015:10:05:03 +0000] "GET /a HTTP/1.1" 200 5\n' * 9,
+        "mix.log": b'{"ts": 1795168800000}\nand text\n' * 9,
+        "windows.log": "2026-11-20 10:00:01,123 INFO a.B - Gr\u00fc\u00dfe\n".encode("cp1252") * 9,
+        "wide.log": ("2026-11-20 10:00:01,123 INFO a.B - Gr\u00fc\u00dfe\n" * 9).encode("utf-16"),
+        "binary.log": (bytes(range(128, 256)) + b"\n") * 40,
+        "empty.log": b"",
+        ".hidden.log": b"x\n",
+        "deep/table.log": b"time,host\n" + b"1795168800,a\n" * 9,
+    }
+    for name, content in kinds.items():
+        (folder / name).write_bytes(content)
+        os.utime(folder / name, (1_795_255_200, 1_795_255_200))
+    assert main(["init", str(folder)]) == 0
+    capsys.readouterr()
+    assert main(["config", "check", "--json"]) == 0
+    found = {stream["stream"]: stream for stream in json.loads(capsys.readouterr().out)["streams"]}
+    assert {name: stream["format"] for name, stream in found.items()} == {
+        "json": "json", "log4j": "log4j", "access": "combined", "mix": "lines", "windows": "log4j", "wide": "log4j",
+        "deep_table": "csv",
+    }  # fmt: skip
+    assert all(stream["rejected"] <= 1 for stream in found.values())
+    text = (here / "neverwinter.yaml").read_text()
+    assert "    encoding: cp1252\n" in text
+    assert re.search(r"# left out: .*binary.log.*sampled records are rejected", text)
+    assert ".hidden" not in text
 
 
 def test_it_never_overwrites_unless_told_to(here, logs, capsys):

@@ -19,7 +19,7 @@ from nw_platform.parsing.csv import header_names
 from nw_platform.parsing.framing import MATCHED_BYTES
 from nw_platform.parsing.sniff import recognise
 
-__all__ = ["about_text", "advise", "advise_recognised", "share_of_rejects"]
+__all__ = ["about_text", "advise", "advise_recognised", "fitting_encoding", "share_of_rejects"]
 
 _DELIMITERS: Final = (",", ";", "\t", "|")
 _MOST_COLUMNS: Final = 60
@@ -73,15 +73,31 @@ def _about_encoding(evidence: Evidence) -> Iterator[str]:
     """Yield what is wrong with the encoding."""
     data = b"\n".join(evidence.values())
     encoding = evidence.options.encoding
-    binary = list(about_text(data, encoding))
+    binary = list(about_text(data, encoding)) if _shows_nuls(evidence) else []
     if binary:
         yield from binary
     elif evidence.reasons.get("bad_encoding", 0) > WARN_ABOVE * evidence.records:
-        fits = next((name for name in _ENCODINGS if name != encoding and _decodes(data, name)), None)
+        fits = fitting_encoding(evidence)
         proposal = f"; `encoding: {fits}` would read them" if fits else "; nor in another usual encoding: is it text?"
         yield f"{evidence.reasons['bad_encoding']} sampled records are no {encoding}{proposal}"
     elif encoding not in ("utf-8", "ascii") and _is_mojibake(data, encoding):
         yield f"the sampled bytes are UTF-8, which {encoding} reads as other letters; declare `encoding: utf-8`"
+
+
+def _shows_nuls(evidence: Evidence) -> bool:
+    """Return True if records are rejected, or NUL is in their messages: UTF-16 that is read as such shows none."""
+    if evidence.rejected(evidence.parsed) > WARN_ABOVE * evidence.records:
+        return True
+    return bool(pc.any(pc.match_substring(evidence.parsed["message"], "\x00")).as_py())
+
+
+def fitting_encoding(evidence: Evidence) -> str | None:
+    """The encoding that would read records which the declared one does not read; None: it reads them, or none fits."""
+    if evidence.reasons.get("bad_encoding", 0) <= WARN_ABOVE * evidence.records:
+        return None
+    data = b"\n".join(evidence.values())
+    fitting = (name for name in _ENCODINGS if name != evidence.options.encoding and _decodes(data, name))
+    return _guess_utf16(data) or next(fitting, None)
 
 
 def _guess_utf16(data: bytes) -> str | None:

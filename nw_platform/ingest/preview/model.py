@@ -53,6 +53,7 @@ class Preview:
     hosts: tuple[str, ...] = ()  # the most frequent
     host_count: int = 0
     unfilled: tuple[str, ...] = ()  # declared columns that no sampled record fills
+    fitting_encoding: str | None = None  # what to declare where records are not in the encoding
     samples: tuple[dict[str, Any], ...] = ()
     warnings: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from nw_platform.ingest.preview.advice import about_text, advise, advise_recognised, share_of_rejects
+from nw_platform.ingest.preview.advice import about_text, advise, advise_recognised, fitting_encoding, share_of_rejects
 from nw_platform.ingest.preview.evidence import Evidence
 from nw_platform.ingest.preview.model import FAIL_ABOVE, WARN_ABOVE, Preview
 from nw_platform.ingest.preview.reading_times import describe
@@ -95,6 +95,7 @@ def _judge(preview: Preview, evidence: Evidence) -> None:
     elif preview.reject_share > WARN_ABOVE:
         preview.warnings += (share_of_rejects(evidence.records, reasons),)
     preview.warnings += tuple(advise(evidence))
+    preview.fitting_encoding = fitting_encoding(evidence)
     if preview.found_by == "recognised" and preview.format == "lines":
         preview.warnings += tuple(advise_recognised(evidence))
 
