@@ -98,6 +98,7 @@ class LakePlatform:
     ) -> TickOutcome:
         """Ingest what is there."""
         with self._lock:
+            self._session.lake.require()
             report = run_tick(self._session, self.clock, streams=streams, lane=lane, deadline=deadline)
             return TickOutcome(
                 numbers=_sums(report.batches),
@@ -141,11 +142,13 @@ class LakePlatform:
     def replay(self, stream: str, first: str, last: str, now: int) -> list[HourOutcome]:
         """Read the raw data of some arrival hours from the source again."""
         with self._lock:
+            self._session.lake.require()
             return _outcomes(replay(self._session, stream, first, last, now))
 
     def rebuild(self, stream: str, first: str, last: str, now: int) -> list[HourOutcome]:
         """Compute `logs` of some event hours from raw again."""
         with self._lock:
+            self._session.lake.require()
             return _outcomes(rebuild(self._session, stream, first, last, now))
 
     def maintain(self) -> MaintainOutcome:
@@ -272,6 +275,7 @@ class LakePlatform:
         """Build the reports of some hours."""
         started, began = time.monotonic(), time.time()
         lake = self._session.lake
+        lake.require()
         report = build(lake, self.settings, tables=tables, first=first, last=last, now=now)
         files = report_files(lake.reports_root)
         rows = {
@@ -336,6 +340,7 @@ class LakePlatform:
         also: Mapping[str, Collection[str]] = MappingProxyType({}),
         watched: Mapping[str, int] = MappingProxyType({}),
     ) -> list[Finding]:
+        self._session.lake.require()
         rules = rules_of_all(settings)
         return watch.findings(rules, now, self._lags.state(tick, now, rules), also=also, watched=watched)
 

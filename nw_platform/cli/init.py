@@ -14,11 +14,14 @@ from typing import Final
 from nw_platform.cli.output import Output, clock, visible
 from nw_platform.errors import UsageError
 from nw_platform.ingest.preview.model import Preview
-from nw_platform.settings import BUILT_IN_TABLES, locate, parse
+from nw_platform.settings import BUILT_IN_TABLES, load, locate, parse
 from nw_platform.sources.landing.globs import is_ready
 
-HELP = "Write a commented neverwinter.yaml for the logs that are found on this machine, or below the folders given."
-EXAMPLE = "nw init\n  nw init /srv/app/logs --output neverwinter.yaml"
+HELP = (
+    "Write a commented neverwinter.yaml for the logs that are found on this machine, or below the folders given.\n"
+    "With --new-lake: say that the lake of the configuration is to be another one than before, or a new one."
+)
+EXAMPLE = "nw init\n  nw init --new-lake\n  nw init /srv/app/logs --output neverwinter.yaml"
 
 # What is looked for: the stream's name, a glob, a remark. A file belongs to the first glob that matches it.
 KNOWN: Final = (
@@ -88,11 +91,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", metavar="PATH", help="the file to write (default: -c, NW_CONFIG, ./neverwinter.yaml)"
     )
+    parser.add_argument(
+        "--new-lake",
+        action="store_true",
+        help="write no file: take what is at `lake:` of the configuration for its lake, and begin one if there is none",
+    )
     parser.add_argument("--force", action="store_true", help="overwrite it if it is there")
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
-    """Write the file."""
+    """Write the file; with --new-lake, take another lake."""
+    if args.new_lake:
+        return _take_lake(args.config, out)
     target = locate(args.output or args.config)
     if "://" in target:
         raise UsageError(f"{target} is no path of this machine; write the file here and copy it there")
@@ -119,6 +129,18 @@ def run(args: argparse.Namespace, out: Output) -> int:
         if names
         else "no readable log files were found; the file has an example: change its path, then run: nw config check"
     )
+    return 0
+
+
+def _take_lake(config: str | None, out: Output) -> int:
+    """Remember the lake that is there now, instead of the one that was used before."""
+    from nw_platform.ingest.opening import open_lake  # noqa: PLC0415  (slow to import, and seldom needed)
+    from nw_platform.lake.mending import mend_log  # noqa: PLC0415  (as above)
+
+    lake = open_lake(load(config))
+    mend_log(lake, lake.identity(), clock())
+    known = lake.renew()
+    out.result({"lake": lake.url, "id": known} if out.as_json else f"{lake.url} is the lake {known[:8]} from now on")
     return 0
 
 

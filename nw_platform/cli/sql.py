@@ -8,7 +8,7 @@ import sys
 from nw_platform.cli.interruptible import interruptible
 from nw_platform.cli.output import Output, add_format, choose_format, clock
 from nw_platform.errors import UsageError
-from nw_platform.lake.store import Lake
+from nw_platform.ingest.opening import open_lake
 from nw_platform.reports.views import run_query
 from nw_platform.settings import load
 
@@ -31,7 +31,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
     if not query.strip():
         raise UsageError("the query is empty: nw sql 'SELECT count(*) FROM logs'")
     settings = load(args.config)
-    lake = Lake(settings.lake, work=settings.work)  # no Session: it imports sources and formats
+    lake = open_lake(settings)  # no Session: it imports sources and formats
+    lake.require()
     result = interruptible(lambda: run_query(lake, settings, query, clock()), out)
     out.result(result.mappings(), choose_format(args, out), columns=result.columns)
     return 0

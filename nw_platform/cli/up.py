@@ -37,8 +37,8 @@ from nw_platform.cli.vital_signs import (
     listens,
 )
 from nw_platform.errors import NeverwinterError, UsageError
+from nw_platform.ingest.opening import open_lake
 from nw_platform.lake.receipts import read_receipt_files
-from nw_platform.lake.store import Lake
 from nw_platform.lake.tables import LakeFile
 from nw_platform.record.hours import hour_of, to_iso
 from nw_platform.settings import Settings, load
@@ -70,8 +70,10 @@ def serve(settings: Settings, out: Output, *, host: str, port: int, pace: Pace |
 
     Raises:
         UsageError: the port is taken, or another `nw up` uses the same DAGSTER_HOME.
+        LakeError: the lake is not the one that was used before.
         NeverwinterError: something did not start, or does not work however often it is started again.
     """
+    open_lake(settings).require()
     home = prepare_home(settings.work, os.environ)
     url = f"http://{_shown(host)}:{port}"
     with locked(home, f"since {to_iso(clock())}, {url}"), _stop_requested() as stopping:
@@ -227,7 +229,7 @@ def _environment(settings: Settings, home: Path) -> dict[str, str]:
 
 def _first_arrivals(settings: Settings) -> str:
     """The first arrival hour that is shown: that of the lake's first receipt, the open one if there is none yet."""
-    lake = Lake(settings.lake, work=settings.work)
+    lake = open_lake(settings)
     receipts = lake.receipts().snapshot()
     firsts: dict[str, LakeFile] = {}
     for file in receipts.files() if receipts else ():

@@ -37,6 +37,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     if stream is not None:
         settings.stream(stream)
     with Session(settings) as session, out.progress(None, "verify") as bar:
+        session.lake.require(is_there=True)
         report = verify(session, stream, first, last, progress=bar.report)
     findings = [asdict(finding) for finding in report.findings]
     if out.as_json:

@@ -23,6 +23,7 @@ from nw_platform.alerts.processes import PROCESS, process_findings
 from nw_platform.alerts.webserver import WatchError, ask, judge, unreachable
 from nw_platform.cli.output import Output, clock
 from nw_platform.errors import NeverwinterError, UsageError
+from nw_platform.ingest.opening import open_lake
 from nw_platform.lake.store import Lake
 from nw_platform.settings import Settings, load, written
 from nw_platform.streams.quantities import parse_duration
@@ -103,7 +104,7 @@ class Watch:
     def _use(self, settings: Settings) -> None:
         folder = settings.work / "watch" / "platform"
         self._settings = settings
-        self._alerting = Alerting.of(settings, Lake(settings.lake, work=settings.work))
+        self._alerting = Alerting.of(settings, open_lake(settings))
         self._spare = Alerting.of(settings, Lake(str(folder / "lake"), work=folder))  # while the lake is away
 
     def _follow_configuration(self) -> str:

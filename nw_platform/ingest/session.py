@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+from nw_platform.ingest.opening import open_lake
 from nw_platform.ingest.pipeline import Pipeline
 from nw_platform.ingest.resolving import is_open, kept_format, resolve, to_be_kept
 from nw_platform.ingest.sampling import first_bytes
-from nw_platform.lake.store import Lake
 from nw_platform.parsing.framing import make_framer
 from nw_platform.parsing.registry import make_format, rules_digest
 from nw_platform.settings import Settings
@@ -25,7 +25,7 @@ class Session:
     def __init__(self, settings: Settings, *, budget: Budget | None = None) -> None:
         self.settings = settings
         self.budget = budget or Budget()
-        self.lake = Lake(settings.lake, work=settings.work)
+        self.lake = open_lake(settings)
         self._pipelines: dict[str, list[Pipeline]] = {}
         self._sources: dict[str, list[Source]] = {}
 
@@ -70,6 +70,8 @@ class Session:
             self.forget(stream)
 
     def __enter__(self) -> Self:
+        """Stop, unless the lake is the one that is known. Raises LakeError."""
+        self.lake.require()
         return self
 
     def __exit__(

@@ -14,12 +14,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from nw_platform.errors import CommitConflictError, NeverwinterError
+from nw_platform.errors import CommitConflictError, LakeError, NeverwinterError
 from nw_platform.ingest.batch import span_order
 from nw_platform.ingest.outcome import BatchReport, Lag, Progress, StreamProblem, TickReport, silent
 from nw_platform.ingest.pipeline import Pipeline, Taken
 from nw_platform.ingest.recovery import recover
 from nw_platform.ingest.session import Session
+from nw_platform.lake.mending import mend_log
 from nw_platform.lake.unreadable import repair_of
 from nw_platform.sources.contract import Plan
 
@@ -121,6 +122,7 @@ class _Tick:
     report: TickReport = field(default_factory=TickReport)
     lost: dict[_Lane, int] = field(default_factory=dict)  # races, in a row
     settling: dict[_Lane, int] = field(default_factory=dict)  # lanes that wait for data to settle -> when it does
+    mended: set[str] = field(default_factory=set)  # streams whose tables were looked at for torn commits
     left: dict[_Lane, Lag] = field(default_factory=dict)  # lanes whose turns are over -> how far behind they are
     pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="apply"))
     putting: tuple[str, Future[BatchReport]] | None = None  # stream, its batch that is on its way into logs
@@ -150,13 +152,28 @@ class _Tick:
             told = f"lost {_LOST_RACES} commit races in a row ({error}); trying again at the next tick"
             self.report.failures[name] = told
         except NeverwinterError as error:
-            self.report.failures[name] = str(error)
             self.session.forget(name)
+            if isinstance(error, LakeError) and self._drop_torn_commits(name):
+                return True
+            self.report.failures[name] = str(error)
         except Exception as error:  # noqa: BLE001  (whatever one stream meets must not stop the others)
             _LOG.debug("stream %s failed", name, exc_info=True)
             self.report.failures[name] = _why(name, error)
             self.session.forget(name)
         return False
+
+    def _drop_torn_commits(self, name: str) -> bool:
+        """Set aside what a power cut left half written of the stream's tables. True: there was something."""
+        if name in self.mended:
+            return False
+        self.mended.add(name)
+        lake = self.session.lake
+        tables = (lake.receipts(), lake.raw(name), lake.logs(name), lake.duplicates())
+        try:
+            mended = [mend_log(lake, table, self.clock(), torn_only=True) for table in tables]
+        except LakeError:
+            return False  # the first error says what is wrong
+        return any(one.aside for one in mended)
 
     def look_behind(self, lanes: Iterable[_Lane]) -> None:
         """Say how far each stream is behind; lanes whose turns ended before their data did are looked at again."""

@@ -39,8 +39,11 @@ class LogMended:
     aside: tuple[str, ...] = ()
 
 
-def mend_log(lake: Lake, table: LakeTable, now: int) -> LogMended:
+def mend_log(lake: Lake, table: LakeTable, now: int, *, torn_only: bool = False) -> LogMended:
     """Make a table readable.
+
+    `torn_only`: set aside only what a power cut leaves behind, newest commits and checkpoints that were not written
+    whole. Nobody was told that they were made.
 
     Raises:
         LakeError: the storage fails, or what cannot be read cannot be set aside either.
@@ -48,7 +51,7 @@ def mend_log(lake: Lake, table: LakeTable, now: int) -> LogMended:
     aside: list[str] = []
     for _ in range(_MOST):
         damaged = _damaged(lake, table)
-        if not damaged:
+        if not damaged or (torn_only and len(damaged) > 1 and any(map(_COMMIT.fullmatch, damaged))):
             break
         _move(lake, table, damaged, now)
         aside += [f"_delta_log/{name}" for name in damaged]

@@ -7,7 +7,6 @@ a dead run left half-written is never read. Encodings were chosen by measurement
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
@@ -16,6 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
+
+from nw_platform.lake.durable import sync_file
 
 ROW_GROUP_ROWS: Final = 1_000_000
 ROW_GROUP_BYTES: Final = 128 << 20
@@ -103,11 +104,7 @@ class FileWriter:
         """Finish the file; on local disk also sync it, since a commit will rely on it."""
         self._writer(self._schema.empty_table()).close()
         if self._durable_root is not None:
-            descriptor = os.open(f"{self._durable_root}/{self._full}", os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            sync_file(self._durable_root, self._full)
         size = self._files.get_file_info(self._full).size
         bounds = {name: (_json(low), _json(high)) for name, (low, high) in self._bounds.items()}
         return WrittenFile(self._path, self._partition, self._records, size, bounds)

@@ -3,11 +3,13 @@
 raw/stream=<s>/    Delta, by arrival hour        logs/stream=<s>/   Delta, by event hour
 receipts/ duplicates/                            Delta, by stream and day
 alerts/                                          Delta, by day
+_identity/                                       Delta, empty: its id is the lake's
 reports/<table>/grain=<g>/dt=<d>/<period>.parquet
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,10 +18,14 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.fs as pafs
 
+from nw_platform.errors import LakeError
+from nw_platform.lake.identity import KnownLake, LakeMemory, refuse_gone_streams, refuse_other_lake
 from nw_platform.lake.native import native_files, patience_of
 from nw_platform.lake.remote import REPORTS, know
-from nw_platform.lake.tables import LakeTable, local_path
+from nw_platform.lake.tables import LakeTable, Snapshot, local_path
 from nw_platform.record.envelope import ENVELOPE_FIELDS, PARTITION_COLUMNS, RAW_SCHEMA, TIMESTAMP, logs_schema
+
+IDENTITY: Final = "_identity"
 
 RECEIPTS_SCHEMA: Final = pa.schema(
     [
@@ -80,12 +86,20 @@ class Lake:
     """Names the tables of one lake. Construction does no I/O."""
 
     def __init__(
-        self, url: str, *, work: Path, storage_options: Mapping[str, str] | None = None, native: bool = False
+        self,
+        url: str,
+        *,
+        work: Path,
+        storage_options: Mapping[str, str] | None = None,
+        native: bool = False,
+        memory: LakeMemory | None = None,
     ) -> None:
         """Take the lake at `url` (absolute path, hdfs://, s3://...). `work` is a local folder for hints.
 
-        `native`: use the storage client that remote lakes use for a `file://` one too.
+        `native`: use the storage client that remote lakes use for a `file://` one too. `memory`: of which lake was met
+        before; None: any will do.
         """
+        self._memory = memory
         self.local_root = None if native else local_path(url)
         self.url = (self.local_root or url).rstrip("/")
         self.work = work
@@ -112,6 +126,72 @@ class Lake:
         other = copy.copy(self)
         other.address = address
         return other
+
+    def require(self, *, is_there: bool = False) -> None:
+        """Stop, unless the lake is the one that is known; remember it. One that has no id yet is given one.
+
+        Args:
+            is_there: stop as well, if there never was a lake.
+
+        Raises:
+            LakeError: it is gone, or another one, or it lost all tables of a stream.
+        """
+        if self._memory is None:
+            return
+        identity, known = self.identity().snapshot(), self._memory.known()
+        receipts, is_read = self._receipts_if_readable()
+        if identity is None and not known and (receipts is not None or not is_read):
+            with contextlib.suppress(LakeError):  # made by a version without ids; a lake that is only read has none
+                identity = self.identity().ensure()
+        if is_there and identity is None and receipts is None and not known:
+            raise LakeError(f"there is no lake at {self.url}: nothing was ingested yet (nw ingest), or `lake` is wrong")
+        found = None if identity is None else identity.table_id
+        refuse_other_lake(self.url, found, known)
+        remembered = {name for lake in known if lake.id == found for name in lake.streams}
+        names = sorted(remembered | set(self._memory.streams))
+        # The genesis of a stream's first lane is its first receipt.
+        begun = [name for name in names if receipts is not None and receipts.transaction(f"{name}/0.0") >= 0]
+        if is_read:
+            refuse_gone_streams(self.url, (name for name in remembered - set(begun) if not self._has_tables(name)))
+        if found is not None:
+            self._memory.remember(KnownLake(found, self.url, tuple(sorted(remembered | set(begun)))))
+
+    def renew(self) -> str:
+        """Take what is at the lake's place from now on, and begin a new lake if there is none; returns the id.
+
+        Raises:
+            LakeError: the lake cannot be read or written.
+        """
+        if self._memory is not None:
+            self._memory.remember(None)
+        identity = self.identity().ensure()
+        self.require()
+        return identity.table_id
+
+    def _receipts_if_readable(self) -> tuple[Snapshot | None, bool]:
+        """The table of receipts; and False if it is damaged: what is wrong with it is said by whoever needs it."""
+        try:
+            return self.receipts().snapshot(), True
+        except LakeError:
+            return None, False
+
+    def _has_tables(self, stream: str) -> bool:
+        """Whether a stream has a table, readable or not: if it has, what it lacks is found by holding it against it."""
+        return self.raw(stream).log_is_there() or self.logs(stream).log_is_there()
+
+    def identity(self) -> LakeTable:
+        """An empty table, for its id."""
+        url = f"{self.url}/{IDENTITY}"
+        root = self.url if self.local_root is not None else None
+        schema = pa.schema([pa.field("id", pa.string())])
+        return LakeTable(url, lambda: self.files, IDENTITY, schema, (), self._options, root, self._patience)
+
+    def _begin(self) -> None:
+        """Before a table is made: not in a place where the lake is gone. A new lake is given its id."""
+        if self._memory is not None:
+            self.require()
+            self.identity().ensure()
+            self.require()  # remembers it
 
     @property
     def reports_root(self) -> str:
@@ -146,4 +226,5 @@ class Lake:
         url = f"{self.url}/{path}"
         table = LakeTable(url, lambda: self.files, path, schema, partition_by, self._options, root, self._patience)
         table.address = self.address
+        table.before_made = self._begin
         return table

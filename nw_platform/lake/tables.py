@@ -26,6 +26,7 @@ from deltalake.transaction import AddAction, RemoveAction
 from nw_platform.deadlines import Patience
 from nw_platform.errors import CommitConflictError, LakeError, SchemaConflictError
 from nw_platform.lake.ages import hours_since
+from nw_platform.lake.durable import sync_commits
 from nw_platform.lake.native import DATA_S, line_of
 from nw_platform.lake.parquet import FileWriter, WrittenFile
 from nw_platform.lake.unreadable import is_damage, repair_of_table
@@ -189,6 +190,7 @@ class Snapshot:
                     f"another run committed to {self._table.url} first ({line_of(error)})"
                 ) from error
             raise LakeError(f"cannot commit to {self._table.url}: {line_of(error)}") from error
+        self._table.keep(self.version)
 
     def _load_files(self) -> list[LakeFile]:
         actions = pa.table(self._table.stored("read", lambda: self._handle.get_add_actions(flatten=True)))
@@ -233,10 +235,16 @@ class LakeTable:
         self._files, self._schema, self._options = files, schema, dict(storage_options or {})
         self._durable_root = durable_root
         self.address: Callable[[str], str] = str  # the URL of a file -> what DuckDB is to call it
+        self.before_made: Callable[[], None] = lambda: None  # raises, if the table must not be made
 
     def exists(self) -> bool:
         """Whether the table was ever created."""
         return self._load() is not None
+
+    def log_is_there(self) -> bool:
+        """Whether anything of the table's log is there, readable or not."""
+        info = self._files().get_file_info(f"{self.path}/_delta_log")
+        return bool(info.type == pafs.FileType.Directory)
 
     def snapshot(self) -> Snapshot | None:
         """The newest version; None if there is no table yet. Each call returns a handle of its own."""
@@ -252,6 +260,7 @@ class LakeTable:
         wanted = self._schema if schema is None else schema
         snapshot = self.snapshot()
         if snapshot is None:
+            self.before_made()
             whole = pa.schema([*wanted, *(pa.field(n, pa.string()) for n in self.partition_by)])
             try:
                 self.patiently(
@@ -267,6 +276,7 @@ class LakeTable:
             except (DeltaError, OSError) as error:  # another run created it in the same instant
                 if self._load() is None:
                     raise LakeError(f"cannot create the table {self.url}: {line_of(error)}") from error
+            self.keep(-1)
             snapshot = self.snapshot()
             if snapshot is None:
                 raise LakeError(f"the table {self.url} is not there right after it was created; check the storage")
@@ -284,6 +294,15 @@ class LakeTable:
             durable_root=self._durable_root,
             **options,
         )
+
+    def keep(self, after: int) -> None:
+        """Sync the commits newer than a version, where the table is durable. Raises LakeError if the disk fails."""
+        if self._durable_root is None:
+            return
+        try:
+            sync_commits(self._durable_root, self.path, after)
+        except OSError as error:
+            raise LakeError(f"cannot sync the log of the table {self.url}: {line_of(error)}") from error
 
     def discard(self, written: Iterable[WrittenFile]) -> None:
         """Remove files that certainly no commit names, after a lost race. What cannot be removed is an orphan."""
@@ -358,6 +377,7 @@ class LakeTable:
                 raise CommitConflictError(f"another run changed {self.url} first ({line_of(error)})") from error
             except (DeltaError, OSError) as error:
                 raise LakeError(f"cannot add columns to the table {self.url}: {line_of(error)}") from error
+            self.keep(snapshot.version)
             fresh = self.snapshot()
             if fresh is None:
                 raise LakeError(f"the table {self.url} went away while columns were added; check the storage")

@@ -35,6 +35,8 @@ def repair(stream: str, layer: str, hour: str) -> str:
 
 def repair_of_table(path: str) -> str:
     """The command that makes a table whole again. `path`: of the table in the lake."""
+    if path == "_identity":
+        return "nw init --new-lake"
     stream = path.partition("/stream=")[2]
     return f"nw repair {stream}" if stream else "nw repair"
 
