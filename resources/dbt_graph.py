@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from nw_platform.errors import ConfigError
+from nw_platform.lake.scratch import scratch
 from nw_platform.reports.build import dbt_arguments, project_dir
 
 _VERSION: Final = 1  # of this module's output
@@ -93,7 +94,7 @@ def load_graph(work: Path) -> DbtGraph:
     kept = work / "dbt" / f"graph-{project_digest()}.json"
     if kept.is_file():
         return DbtGraph.parse(kept.read_text(encoding="utf-8"))
-    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept = scratch(work, "dbt") / kept.name
     with tempfile.TemporaryDirectory(dir=kept.parent, prefix="parse-") as folder:
         graph = translate(_manifest(Path(folder)))
         whole = Path(folder) / "graph.json"

@@ -98,7 +98,6 @@ class LakePlatform:
     ) -> TickOutcome:
         """Ingest what is there."""
         with self._lock:
-            self._session.lake.require()
             report = run_tick(self._session, self.clock, streams=streams, lane=lane, deadline=deadline)
             return TickOutcome(
                 numbers=_sums(report.batches),
@@ -142,13 +141,11 @@ class LakePlatform:
     def replay(self, stream: str, first: str, last: str, now: int) -> list[HourOutcome]:
         """Read the raw data of some arrival hours from the source again."""
         with self._lock:
-            self._session.lake.require()
             return _outcomes(replay(self._session, stream, first, last, now))
 
     def rebuild(self, stream: str, first: str, last: str, now: int) -> list[HourOutcome]:
         """Compute `logs` of some event hours from raw again."""
         with self._lock:
-            self._session.lake.require()
             return _outcomes(rebuild(self._session, stream, first, last, now))
 
     def maintain(self) -> MaintainOutcome:
@@ -233,7 +230,7 @@ class LakePlatform:
         files = snapshot.hour_files(counted)
         if not files:
             return {}
-        with connect(spill=self.settings.work / "spill") as connection:
+        with connect(spill=self._session.lake.scratch("spill")) as connection:
             rows = connection.execute(_HOUR_SQL.format(scan(files, _COUNTED))).fetchall()
         names = ("bytes", "rejects", "late", "normal", "error", "watchdog")
         dropped = self._dropped(stream, counted)
@@ -275,7 +272,6 @@ class LakePlatform:
         """Build the reports of some hours."""
         started, began = time.monotonic(), time.time()
         lake = self._session.lake
-        lake.require()
         report = build(lake, self.settings, tables=tables, first=first, last=last, now=now)
         files = report_files(lake.reports_root)
         rows = {
@@ -289,7 +285,7 @@ class LakePlatform:
             refused=tuple(report.refused),
             gaps=tuple(told_gaps(report.gaps)),
             rows=rows,
-            tests=_tests(self.settings.work / "reports" / _DBT_RESULTS, began),
+            tests=_tests(self._session.lake.scratch("reports") / _DBT_RESULTS, began),
         )
 
     def findings(self, viewer: str | None, now: int, tick: LastTick) -> list[Finding]:
@@ -340,7 +336,6 @@ class LakePlatform:
         also: Mapping[str, Collection[str]] = MappingProxyType({}),
         watched: Mapping[str, int] = MappingProxyType({}),
     ) -> list[Finding]:
-        self._session.lake.require()
         rules = rules_of_all(settings)
         return watch.findings(rules, now, self._lags.state(tick, now, rules), also=also, watched=watched)
 

@@ -10,7 +10,7 @@ import duckdb
 from nw_platform.cli.interruptible import interruptible
 from nw_platform.cli.output import Output, add_format, choose_format, clock
 from nw_platform.errors import UsageError
-from nw_platform.lake.store import Lake
+from nw_platform.ingest.opening import open_lake
 from nw_platform.record.hours import parse_bound, period_of
 from nw_platform.reports.tables import GRAINS, REPORT_TABLES, TABLES, Table
 from nw_platform.reports.views import Result, execute, open_sql
@@ -70,7 +70,8 @@ def _rows(
     settings: Settings, table: Table, period: str | None, conditions: list[str], parameters: dict[str, str | None]
 ) -> Result:
     """The report's rows. Adds the period that is shown, where there is one, to the conditions and their parameters."""
-    lake = Lake(settings.lake, work=settings.work)  # no Session: nothing is made or locked where it is only read
+    lake = open_lake(settings)  # no Session: nothing is made or locked where it is only read
+    lake.require(adopts=False)
     with open_sql(lake, settings, clock(), tables=[table.name]) as connection:
         if table.grains and period != "every":
             parameters["period"] = period or _newest(connection, table.name, parameters, conditions)

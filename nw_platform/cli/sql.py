@@ -32,7 +32,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         raise UsageError("the query is empty: nw sql 'SELECT count(*) FROM logs'")
     settings = load(args.config)
     lake = open_lake(settings)  # no Session: it imports sources and formats
-    lake.require()
+    lake.require(adopts=False)
     result = interruptible(lambda: run_query(lake, settings, query, clock()), out)
     out.result(result.mappings(), choose_format(args, out), columns=result.columns)
     return 0

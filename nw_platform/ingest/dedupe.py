@@ -28,6 +28,7 @@ from nw_platform.ingest.batch import Parsed, in_pieces, pieces_by_hour
 from nw_platform.ingest.idset import Ids, IdSet, New
 from nw_platform.ingest.steps import Step, reached
 from nw_platform.lake.engine import connect, scan
+from nw_platform.lake.scratch import say_not_kept
 from nw_platform.lake.tables import LakeFile, Snapshot, batch_of
 from nw_platform.record.hours import HOUR_US, hour_of
 
@@ -83,33 +84,51 @@ class Remembered:
 
     def took(self, apply: int, lane: str, sequence: int) -> None:
         """The batch asked for last is in `logs` as apply number `apply`: remember its ids."""
-        touched = []
-        if self._folder is not None:
-            (self._folder / "manifest.json").unlink(missing_ok=True)
+        if not self._mark():
+            return
         reached(Step.DEDUPE_MARKED)
         for hour, new in self._new.items():
             self._hours[hour].add(new)
-            touched.append(hour)
-        if self._folder is None or not (touched or self._saved):
+        if self._folder is None or not (self._new or self._saved):
             return
-        for hour in touched:
-            self._hours[hour].save(self._folder / "hours" / hour)
-        for hour in touched:
+        try:
+            self._save(self._folder, apply, lane, sequence)
+        except OSError as error:  # without a manifest the hint is built anew
+            say_not_kept(self._folder.parents[1], error)
+            return
+        reached(Step.DEDUPE_SAVED)
+
+    def _mark(self) -> bool:
+        """Take the manifest away before anything of the hint is changed; False: that cannot be done, so leave it."""
+        if self._folder is None:
+            return True
+        try:
+            (self._folder / "manifest.json").unlink(missing_ok=True)
+        except OSError as error:
+            say_not_kept(self._folder.parents[1], error)
+            self._folder = None
+            return False
+        return True
+
+    def _save(self, folder: Path, apply: int, lane: str, sequence: int) -> None:
+        """Write the hours of the last batch, and the manifest. Raises OSError."""
+        for hour in self._new:
+            self._hours[hour].save(folder / "hours" / hour)
+        for hour in self._new:
             files = [file.path for file in self._snapshot.hour_files([hour])]
             batches = [batch for batch in map(batch_of, files) if batch is not None]
             lanes = {of: max(n for name, n in batches if name == of) for of, _ in batches}
             merged = [path for path in files if batch_of(path) is None]
             self._saved[hour] = _Known(apply, {**lanes, lane: sequence}, merged)
         for hour in sorted(self._saved)[:-_KEPT_HOURS]:
-            shutil.rmtree(self._folder / "hours" / hour, ignore_errors=True)
+            shutil.rmtree(folder / "hours" / hour, ignore_errors=True)
             self._hours.pop(hour, None)
             del self._saved[hour]
         hours = {hour: [known.apply, known.lanes, known.merged] for hour, known in sorted(self._saved.items())}
         manifest = {"state": self._state, "apply": apply, "foreign": self._foreign, "hours": hours}
-        temporary = self._folder / "manifest.new"
+        temporary = folder / "manifest.new"
         temporary.write_text(json.dumps(manifest))
-        temporary.replace(self._folder / "manifest.json")
-        reached(Step.DEDUPE_SAVED)
+        temporary.replace(folder / "manifest.json")
 
     def _hour(self, hour: str) -> IdSet:
         if hour not in self._hours:
@@ -118,8 +137,8 @@ class Remembered:
             known = None if added is None else self._load(hour)
             if known is None or added is None:
                 known, added = IdSet(), files
-            if added and self._folder is not None:
-                (self._folder / "manifest.json").unlink(missing_ok=True)  # what was loaded is written to in place
+            if added and not self._mark():  # what was loaded is written to in place
+                known, added = IdSet(), files
             self._hours[hour] = _with_files(known, added)
         return self._hours[hour]
 
@@ -150,9 +169,15 @@ def alone(folder: Path) -> Iterator[Path | None]:
     Appliers of one stream conflict anyway, and who loses has to do its work again. None: whoever has it does not let
     go of it, so work without it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        opened = (folder / "lock").open("w")
+    except OSError as error:  # no hint, then
+        say_not_kept(folder.parents[1], error)
+        yield None
+        return
     give_up = time.monotonic() + _PATIENCE_S
-    with (folder / "lock").open("w") as lock:
+    with opened as lock:
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

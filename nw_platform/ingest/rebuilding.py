@@ -46,6 +46,7 @@ from nw_platform.ingest.steps import Step, reached
 from nw_platform.lake.engine import connect, literal, quoted
 from nw_platform.lake.parquet import WrittenFile
 from nw_platform.lake.receipts import load_receipts
+from nw_platform.lake.scratch import not_writable, scratch
 from nw_platform.lake.store import DUPLICATES_SCHEMA
 from nw_platform.lake.tables import LakeFile, Snapshot, file_name
 from nw_platform.record.hours import HOUR_US, hour_of, hour_start, next_hour, partition_of, to_iso
@@ -136,11 +137,13 @@ def rebuild_hours(
     """
     wanted = set(hours)
     while True:
-        folder = pipeline.work / "rebuild" / uuid.uuid4().hex
+        folder = scratch(pipeline.work, "rebuild") / uuid.uuid4().hex
         try:
             return _attempt(pipeline, wanted, now, folder, transactions or {}, progress, finish=finish)
         except CommitConflictError:
             continue  # a batch was applied meanwhile: again, on the new state
+        except OSError as error:
+            raise not_writable(folder.parent, error) from error
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 

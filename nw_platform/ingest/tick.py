@@ -73,7 +73,11 @@ def run_tick(
 
     Returns:
         What was done. Failures of single streams are in it; they are not raised.
+
+    Raises:
+        LakeError: the lake is not the one that is known.
     """
+    session.lake.require()
     tick = _Tick(session, clock, every_counts=not until_caught_up)
     report = tick.report
     lanes = [

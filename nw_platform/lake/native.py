@@ -10,6 +10,7 @@ keeps the interpreter to itself while it lasts. So it asks first whether the ser
 from __future__ import annotations
 
 import re
+import urllib.parse
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
@@ -148,6 +149,14 @@ def native_files(url: str, options: Mapping[str, str] | None = None) -> pafs.Fil
     the server is silent.
     """
     return pafs.PyFileSystem(_Handler(url, options))
+
+
+def local_path(url: str) -> str | None:
+    """The path of a `file://` URL or plain path; None for anything remote."""
+    scheme, _, rest = url.partition("://")
+    if not rest:
+        return url
+    return urllib.parse.unquote(rest) if scheme == "file" else None
 
 
 def _plain(call: Callable[[], Result]) -> Result:

@@ -158,3 +158,14 @@ def _repeats(values: pa.ChunkedArray) -> bool:
 def _json(value: Any) -> Any:  # noqa: ANN401  (a column's value)
     """A statistic as Delta writes it: an instant as ISO 8601."""
     return value.isoformat().replace("+00:00", "Z") if hasattr(value, "isoformat") else value
+
+
+def plain_field(field: pa.Field) -> pa.Field:
+    """Delta reads back some types in their view or large form; the platform uses the plain ones."""
+    kinds = {
+        pa.string_view(): pa.string(), pa.large_string(): pa.string(),
+        pa.binary_view(): pa.binary(), pa.large_binary(): pa.binary(),
+    }  # fmt: skip
+    if pa.types.is_map(field.type):
+        return pa.field(field.name, pa.map_(pa.string(), pa.binary()))
+    return pa.field(field.name, kinds.get(field.type, field.type))

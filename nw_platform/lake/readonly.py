@@ -17,9 +17,9 @@ from typing import Any, Final
 import duckdb
 from fsspec import AbstractFileSystem
 
+from nw_platform.lake.native import local_path
 from nw_platform.lake.remote import REPLACED, REPORTS, remote_reads
 from nw_platform.lake.spill import Spill
-from nw_platform.lake.tables import local_path
 
 SCHEME: Final = "nwlake"
 _PREFIX: Final = f"{SCHEME}://"

@@ -20,9 +20,10 @@ import pyarrow.fs as pafs
 
 from nw_platform.errors import LakeError
 from nw_platform.lake.identity import KnownLake, LakeMemory, refuse_gone_streams, refuse_other_lake
-from nw_platform.lake.native import native_files, patience_of
+from nw_platform.lake.native import local_path, native_files, patience_of
 from nw_platform.lake.remote import REPORTS, know
-from nw_platform.lake.tables import LakeTable, Snapshot, local_path
+from nw_platform.lake.scratch import scratch
+from nw_platform.lake.tables import LakeTable, Snapshot
 from nw_platform.record.envelope import ENVELOPE_FIELDS, PARTITION_COLUMNS, RAW_SCHEMA, TIMESTAMP, logs_schema
 
 IDENTITY: Final = "_identity"
@@ -127,10 +128,11 @@ class Lake:
         other.address = address
         return other
 
-    def require(self, *, is_there: bool = False) -> None:
-        """Stop, unless the lake is the one that is known; remember it. One that has no id yet is given one.
+    def require(self, *, is_there: bool = False, adopts: bool = True) -> None:
+        """Stop, unless the lake is the one that is known; remember it.
 
         Args:
+            adopts: give an id to a lake that has none, for a version without ids made it; if it can be written.
             is_there: stop as well, if there never was a lake.
 
         Raises:
@@ -140,8 +142,8 @@ class Lake:
             return
         identity, known = self.identity().snapshot(), self._memory.known()
         receipts, is_read = self._receipts_if_readable()
-        if identity is None and not known and (receipts is not None or not is_read):
-            with contextlib.suppress(LakeError):  # made by a version without ids; a lake that is only read has none
+        if adopts and identity is None and not known and (receipts is not None or not is_read):
+            with contextlib.suppress(LakeError):  # a lake that is only read is left without
                 identity = self.identity().ensure()
         if is_there and identity is None and receipts is None and not known:
             raise LakeError(f"there is no lake at {self.url}: nothing was ingested yet (nw ingest), or `lake` is wrong")
@@ -192,6 +194,10 @@ class Lake:
             self.require()
             self.identity().ensure()
             self.require()  # remembers it
+
+    def scratch(self, name: str) -> Path:
+        """A local folder that can be written. Raises LakeError if there is none."""
+        return scratch(self.work, name)
 
     @property
     def reports_root(self) -> str:

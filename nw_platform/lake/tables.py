@@ -28,7 +28,7 @@ from nw_platform.errors import CommitConflictError, LakeError, SchemaConflictErr
 from nw_platform.lake.ages import hours_since
 from nw_platform.lake.durable import sync_commits
 from nw_platform.lake.native import DATA_S, line_of
-from nw_platform.lake.parquet import FileWriter, WrittenFile
+from nw_platform.lake.parquet import FileWriter, WrittenFile, plain_field
 from nw_platform.lake.unreadable import is_damage, repair_of_table
 
 Result = TypeVar("Result")
@@ -93,7 +93,7 @@ class Snapshot:
     def schema(self) -> pa.Schema:
         """The table's columns, partition columns excluded."""
         whole = pa.schema(self._handle.schema())
-        return pa.schema([_plain(field) for field in whole if field.name not in self._table.partition_by])
+        return pa.schema([plain_field(field) for field in whole if field.name not in self._table.partition_by])
 
     def files(self, **partition: Collection[str]) -> list[LakeFile]:
         """The files whose partition values are among those given, in order of their paths."""
@@ -385,17 +385,6 @@ class LakeTable:
         return snapshot
 
 
-def _plain(field: pa.Field) -> pa.Field:
-    """Delta reads back some types in their view or large form; the platform uses the plain ones."""
-    kinds = {
-        pa.string_view(): pa.string(), pa.large_string(): pa.string(),
-        pa.binary_view(): pa.binary(), pa.large_binary(): pa.binary(),
-    }  # fmt: skip
-    if pa.types.is_map(field.type):
-        return pa.field(field.name, pa.map_(pa.string(), pa.binary()))
-    return pa.field(field.name, kinds.get(field.type, field.type))
-
-
 def file_name(lane: str, sequence: int, part: int = 0) -> str:
     """A new file's name: listing order is batch order, and two runs of one step never write the same file."""
     return f"{lane}-{sequence:012d}-{part:04d}-{uuid.uuid4().hex[:12]}.parquet"
@@ -405,11 +394,3 @@ def batch_of(path: str) -> tuple[str, int] | None:
     """(lane, sequence) in the name of a file of one batch; None: it was merged or rebuilt since."""
     lane, sequence, *_ = path.rsplit("/", 1)[-1].split("-")
     return (lane, int(sequence)) if lane[:1].isdigit() and sequence.isdigit() else None
-
-
-def local_path(url: str) -> str | None:
-    """The path of a `file://` URL or plain path; None for anything remote."""
-    scheme, _, rest = url.partition("://")
-    if not rest:
-        return url
-    return urllib.parse.unquote(rest) if scheme == "file" else None

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from nw_platform.errors import LakeError, UsageError
 from nw_platform.ingest.completeness import hour_balances
+from nw_platform.lake.scratch import scratch
 from nw_platform.lake.store import Lake
 from nw_platform.reports.counting import counts_folder, emptied_folder
 from nw_platform.reports.gaps import KEY_TABLES, Gap
@@ -67,11 +68,13 @@ def build(
 
     Raises:
         UsageError: there is no such table.
-        LakeError: dbt failed; what was published stays, and the next build does the rest again.
+        LakeError: the lake is not the one that is known; or dbt failed: what was published stays, and the next build
+            does the rest again.
     """
     for table in tables or ():
         if table not in REPORT_TABLES:
             raise UsageError(f"there is no report table {table!r}; the tables are {', '.join(REPORT_TABLES)}")
+    lake.require()
     plan = plan_build(
         lake,
         settings,
@@ -98,7 +101,7 @@ def build(
 
 def _build_step(lake: Lake, step: StepPlan, tables: Collection[str] | None) -> list[Gap]:
     """Build a step, without the streams that make it fail. Returns what is missing, which is remembered before."""
-    work = lake.work / "reports"
+    work = scratch(lake.work, "reports")
 
     def run(some: StepPlan) -> None:
         run_dbt(some, work, tables=tables)

@@ -27,8 +27,8 @@ import pyarrow.parquet as pq
 
 from nw_platform.lake.engine import connect, literal, quoted
 from nw_platform.lake.leaves import slices, take_apart
+from nw_platform.lake.native import local_path
 from nw_platform.lake.remote import place
-from nw_platform.lake.tables import local_path
 from nw_platform.reports import fields
 from nw_platform.reports.relations import StreamFiles, hour_of_file, stream_relation_sql
 

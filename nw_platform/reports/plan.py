@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from nw_platform.lake.scratch import scratch
 from nw_platform.lake.store import Lake
 from nw_platform.lake.tables import LakeFile
 from nw_platform.record.hours import GRAINS, HOUR_US, hour_of, hour_start, hours_between, next_hour, period_of
@@ -219,7 +220,7 @@ def _steps(lake: Lake, state: LogsState, hours: Sequence[str], days: Sequence[st
     steps: list[StepPlan] = []
     records: list[int] = []
     chunks = list(_chunks(state, hours, days))
-    work = str(lake.work / "reports")
+    work = str(scratch(lake.work, "reports"))
     for index, (chunk_days, chunk_hours, count) in enumerate(chunks):
         streams, duplicates = state.step(chunk_hours)
         periods: dict[str, list[str]] = {"hour": list(chunk_hours), "day": list(chunk_days)}

@@ -22,8 +22,8 @@ import pyarrow.parquet as pq
 
 from nw_platform.errors import LakeError
 from nw_platform.ingest.steps import Step, reached
+from nw_platform.lake.native import local_path
 from nw_platform.lake.remote import place
-from nw_platform.lake.tables import local_path
 from nw_platform.record.hours import period_directory
 
 Result = TypeVar("Result")

@@ -90,7 +90,8 @@ class Watch:
             from_scratch: judge every hour there is, whatever is remembered.
 
         Raises:
-            LakeError: the receipts cannot be read. A stream whose tables cannot be read is a finding.
+            LakeError: the lake is not the one that is known, or the receipts cannot be read. A stream whose tables
+                cannot be read is a finding.
         """
         seen = self.observe(streams, now, tick, also=also, watched=watched, as_of=as_of, from_scratch=from_scratch)
         found = evaluate(streams, seen, self._now)
@@ -113,6 +114,7 @@ class Watch:
         from_scratch: bool = False,
     ) -> dict[str, StreamObservations]:
         """What is to be judged now, of every stream; arguments as those of `findings`."""
+        self._lake.require()
         if not self._committed:
             self._memories.clear()
             self._dirty.clear()

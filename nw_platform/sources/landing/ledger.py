@@ -136,8 +136,9 @@ class Ledger:
             path.parent.mkdir(parents=True, exist_ok=True)
             beside.write_bytes(xxhash.xxh3_128_hexdigest(text).encode() + b"\n" + text)
             os.replace(beside, path)  # noqa: PTH105  (the same, and readers see the old file or the new one)
-        except OSError:
-            beside.unlink(missing_ok=True)
+        except OSError:  # a hint that cannot be kept costs time
+            with contextlib.suppress(OSError):
+                beside.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: Path, *, growing: bool) -> Self | None:
