@@ -235,8 +235,19 @@ def _stream_problems(stream: StreamEntry, sources: Mapping[str, SourceEntry], ba
         found.append(ConfigProblem(("start",), f"a start, but {where} is read from its beginning; allowed with kafka"))
     if kind == "landing" and stream.lanes > 1:
         found.append(ConfigProblem(("lanes",), f"found {stream.lanes}; allowed: 1 for {where}"))
-    if stream.path is not None and kind == "landing":
-        found += _path_problems(stream.path, stream.source, base)
+    if kind == "landing":
+        found += _glob_problems(stream, base)
+    elif stream.rotated or stream.follow_links:
+        key = "rotated" if stream.rotated else "follow_links"
+        found.append(ConfigProblem((key,), f"{key}, but {where} has no files; allowed: with a landing source"))
+    return found
+
+
+def _glob_problems(stream: StreamEntry, base: str) -> list[ConfigProblem]:
+    """What is wrong with the globs of a stream of files."""
+    found = [] if stream.path is None else _path_problems(("path",), stream.path, stream.source, base)
+    for number, pattern in enumerate(stream.rotated):
+        found += _path_problems(("rotated", number), pattern, stream.source, base)
     return found
 
 
@@ -257,7 +268,7 @@ def _format_problems(stream: StreamDecl) -> list[ConfigProblem]:
     return []
 
 
-def _path_problems(path: str, source: str | None, base: str) -> list[ConfigProblem]:
+def _path_problems(key: tuple[str | int, ...], path: str, source: str | None, base: str) -> list[ConfigProblem]:
     text = None
     if "\x00" in path or "\n" in path:
         text = "a path without control characters"
@@ -273,7 +284,7 @@ def _path_problems(path: str, source: str | None, base: str) -> list[ConfigProbl
         text = "a glob whose '[' is closed by ']'"
     elif _alternatives(path) > _MOST_ALTERNATIVES:
         text = f"a glob whose braces stand for at most {_MOST_ALTERNATIVES:,} paths"
-    return [ConfigProblem(("path",), f"found {path!r}; allowed: {text}")] if text else []
+    return [ConfigProblem(key, f"found {path!r}; allowed: {text}")] if text else []
 
 
 def _alternatives(path: str) -> int:
@@ -307,9 +318,10 @@ def _resolve(file: ConfigFile, *, base: str, origin: str, work: Path | None) -> 
 
 def _resolve_stream(name: str, entry: StreamEntry, sources: Mapping[str, SourceDecl], base: str) -> StreamDecl:
     source = sources[entry.source] if entry.source is not None else LOCAL
-    path = entry.path
+    path, rotated = entry.path, entry.rotated
     if path is not None and source is LOCAL:
         path = _absolute(path, base)
+        rotated = tuple(_absolute(pattern, base) for pattern in rotated)
     return StreamDecl(
         name=name,
         source=source,
@@ -332,6 +344,8 @@ def _resolve_stream(name: str, entry: StreamEntry, sources: Mapping[str, SourceD
         log_type=entry.log_type,
         late_after_us=entry.late_after_us,
         growing=source is LOCAL if entry.growing is None else entry.growing,
+        rotated=rotated,
+        follow_links=entry.follow_links,
         every_us=entry.every_us,
         history_from=entry.history.first,
         history_until=entry.history.until,

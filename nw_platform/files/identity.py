@@ -44,15 +44,14 @@ class Old(Enum):
     """What became of the content's file, as far as it was looked for."""
 
     THERE = "there"  # it is where it was
-    REPLACED = "replaced"  # another file, or another content, has its name
-    GONE = "gone"
+    CUT = "cut"  # it is there, and holds another content now: it was cut and written anew
+    GONE = "gone"  # it was found nowhere, or is another file
 
 
 class Verdict(Enum):
     """What the file holds."""
 
     SAME = "same"  # the known content: it is read on from its position
-    SAME_IN_DOUBT = "same in doubt"  # likewise, and a finding says what was not proven
     NEW = "new"  # another content: it is read from its beginning
     NEW_IN_DOUBT = "new in doubt"  # likewise, and a finding says that it may be a repeat
 
@@ -85,19 +84,22 @@ def decide(evidence: Evidence) -> Verdict:
 
 
 def _under_its_name(evidence: Evidence) -> Verdict:
-    if evidence.id is Id.REUSED:
-        return Verdict.NEW_IN_DOUBT
     if evidence.id in {Id.NUMBER, Id.UNKNOWN}:
         return Verdict.SAME
-    proven = evidence.came_by_rename or evidence.compared >= PROVING_BYTES
-    return Verdict.SAME if proven else Verdict.SAME_IN_DOUBT
+    is_copy = evidence.came_by_rename or evidence.compared >= PROVING_BYTES
+    return Verdict.SAME if evidence.id is Id.OTHER and is_copy else Verdict.NEW_IN_DOUBT
 
 
 def _under_another_name(evidence: Evidence) -> Verdict:
     if evidence.old is Old.THERE:
         return Verdict.NEW  # two files at the same time: a copy
+    is_long = evidence.compared >= PROVING_BYTES
     if evidence.name is Name.ROTATED:
-        return Verdict.SAME
-    is_placed = evidence.id is Id.NUMBER or (evidence.is_packed and evidence.is_declared)
-    is_proven = is_placed and evidence.compared >= PROVING_BYTES
+        has_id = evidence.id in {
+            Id.OTHER,
+            Id.REUSED,
+        }  # a file that was renamed keeps its id, a copy of a cut one does not
+        is_proven = is_long or evidence.is_packed or evidence.old is Old.CUT or not has_id
+    else:
+        is_proven = is_long and (evidence.id is Id.NUMBER or (evidence.is_packed and evidence.is_declared))
     return Verdict.SAME if is_proven else Verdict.NEW_IN_DOUBT

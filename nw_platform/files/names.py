@@ -34,23 +34,24 @@ def is_rotation_of(name: str, candidate: str) -> bool:
     Known forms: `app.log.1`, `app.log-20261128`, `app.log.1.gz`, `app-2026-11-28.log`, `app.2026-11-28.log`,
     `app-2026-11-28-1.log.gz`, `app-1.log`, `app.old.log`, and the same name in another folder.
     """
-    if name == candidate:
-        return False
-    original, found = _PACKED.sub("", _file(name)), _PACKED.sub("", _file(candidate))
-    if original == found:
-        return True
-    stem, dot, suffix = original.rpartition(".")
-    return _is_inserted(original, "", found) or (bool(stem) and _is_inserted(stem, dot + suffix, found))
+    return name != candidate and key_of(name) in originals(candidate)
 
 
-def _is_inserted(before: str, after: str, found: str) -> bool:
-    if not (found.startswith(before) and found.endswith(after)):
-        return False
-    inserted = found[len(before) : len(found) - len(after)]
-    if len(inserted) < 2 or inserted[0] not in _SEPARATORS:  # noqa: PLR2004  (a separator and something)
-        return False
-    return _INSERTED.fullmatch(inserted[1:]) is not None
+def key_of(path: str) -> str:
+    """A file's name without its folder and without the suffix of a packer: what `originals` gives back."""
+    return _PACKED.sub("", path.rpartition("/")[2])
 
 
-def _file(path: str) -> str:
-    return path.rpartition("/")[2]
+def originals(candidate: str) -> set[str]:
+    """The keys (see `key_of`) of all files that rotation may have given the name `candidate`."""
+    found = key_of(candidate)
+    keys = {found}
+    last_dot = found.rfind(".")
+    for at in range(1, len(found) - 1):
+        if found[at] not in _SEPARATORS:
+            continue
+        if _INSERTED.fullmatch(found, at + 1):
+            keys.add(found[:at])
+        if at + 1 < last_dot and _INSERTED.fullmatch(found, at + 1, last_dot):
+            keys.add(found[:at] + found[last_dot:])
+    return keys

@@ -92,6 +92,8 @@ class Session:
                     lane=(index, declared.lanes),
                     group=f"neverwinter.{declared.name}",
                     growing=declared.growing,
+                    rotated=declared.rotated,
+                    follow_links=declared.follow_links,
                     cache=self.settings.work / "landing" / f"{declared.name}.hint",
                     options=declared.source.resolved_options(),
                 )

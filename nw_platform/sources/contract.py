@@ -37,13 +37,22 @@ class Budget:
 class Problem:
     """Something at a source that is not a record: an unreadable or damaged file, a gap, a name that is a directory."""
 
-    kind: str  # unreadable | damaged | gap | lost | not_a_file
+    # unreadable | damaged | gap | lost | not_a_file | not_followed; of landing zones also:
+    # missing: a file that may have unread bytes is not where it was, and is looked for;
+    # vanished: it was not found, and a receipt is to say so (`partition`: which content of that name);
+    # repeat: what was read may have been read before under another name, or may be another file than before.
+    kind: str
     source: str
     position: int
     reason: str  # one line; what is wrong and what to do
     # lost: positions [position, end) of this partition will never be read, and the reason says why.
     partition: int | None = None
     end: int | None = None
+
+    @property
+    def is_doubt(self) -> bool:
+        """Return True if nothing is wrong with what was read, but something about it is not proven."""
+        return self.kind == "repeat"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +77,8 @@ class Plan:
 
     @property
     def has_losses(self) -> bool:
-        """Whether records of a partition are gone: once a receipt says so, positions go on behind them."""
-        return any(problem.kind == "lost" and problem.partition is not None for problem in self.problems)
+        """Whether records of a partition are gone, or may be: once a receipt says so, it is not said again."""
+        return any(p.kind in {"lost", "vanished"} and p.partition is not None for p in self.problems)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +106,9 @@ class SpanReader:
     problems: list[Problem] = field(default_factory=list)
 
     @property
-    def is_news(self) -> bool:
+    def is_news(self) -> bool:  # `moved`: a landing zone's span without bytes, which says where a content is now
         """Whether, once read, the span is to be in a receipt: it moved, or what stopped it is to be remembered."""
-        return self.span.end > self.span.start or bool(self.problems)
+        return self.span.end > self.span.start or bool(self.problems) or bool(self.span.state.get("moved"))
 
 
 class Source(Protocol):

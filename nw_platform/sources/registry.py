@@ -27,6 +27,8 @@ def open_source(
     lane: tuple[int, int] = WHOLE,
     group: str = "neverwinter",
     growing: bool = False,
+    rotated: Sequence[str] = (),
+    follow_links: bool = False,
     cache: Path | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Source:
@@ -42,6 +44,8 @@ def open_source(
         lane: (i, n): of the partitions p those with p mod n = i.
         group: kafka: the consumer group whose offsets follow the receipts, for lag tools.
         growing: landing: files may still be written to.
+        rotated: landing: globs of the places where files go that are rotated out of `path`.
+        follow_links: landing: links that lead out of the landing zone are followed.
         cache: a hint file of this stream's own, or None.
         options: of the source's client.
 
@@ -51,7 +55,15 @@ def open_source(
     if kind == "landing":
         if not path:
             raise ConfigError('a stream of a landing source needs a path, as in: path: "access/*.log*"')
-        return LandingSource(url=url, path=path, growing=growing, cache=cache, options=options)
+        return LandingSource(
+            url=url,
+            path=path,
+            growing=growing,
+            rotated=rotated,
+            follow_links=follow_links,
+            cache=cache,
+            options=options,
+        )
     if kind == "kafka":
         if not bootstrap:
             raise ConfigError('a kafka source needs its brokers, as in: bootstrap: "broker:9092"')

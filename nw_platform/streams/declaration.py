@@ -40,6 +40,8 @@ class StreamDecl:
     log_type: str | None = None
     late_after_us: int | None = 24 * _HOUR_US
     growing: bool = False
+    rotated: tuple[str, ...] = ()  # globs as `path`
+    follow_links: bool = False
     every_us: int = 60_000_000
     history_from: date = DEFAULT_HISTORY
     history_until: date | None = None  # the day after the last

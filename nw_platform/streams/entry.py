@@ -136,6 +136,15 @@ class StreamEntry(Part):
         default=None,
         description="An unterminated last line waits for its end; default true without source, false with one.",
     )
+    rotated: tuple[Text, ...] = Field(
+        default=(),
+        description="Files: globs like path: where files go that are rotated out of it; default their own folder.",
+    )
+    follow_links: bool = Field(
+        default=False,
+        strict=True,
+        description="Files: whether links that lead out of the landing zone are followed; false: they are named.",
+    )
     every_us: Duration = Field(default=as_written("1m"), alias="every", description="The longest wait before a batch.")
     history: History = Field(default_factory=History, description="The event hours that are shown as partitions.")
     lanes: int = Field(default=1, ge=1, le=64, strict=True, description="kafka: partitions are read in so many groups.")

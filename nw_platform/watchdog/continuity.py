@@ -47,16 +47,18 @@ def _hour(rules: StreamRules, hour: str, faults: list[Fault], receipts: int | No
         repair = f"nw verify {stream} {hour} {next_hour(hour)}"
         advice = f"what is wrong is listed by: {repair}"
     message = f"raw/{stream} {hour}: {told}{more} (since {to_iso(since)}); {advice}"
+    only_doubts = all(fault.kind == "repeat" for fault in faults)
     first = faults[0]
     if first.source:
         numbers |= {"source": first.source, "position": first.position}
-    return _finding(rules, hour, "", passed=False, message=message, numbers=numbers, repair=repair, since=since)
+    found = _finding(rules, hour, "", passed=False, message=message, numbers=numbers, repair=repair, since=since)
+    return replace(found, severity="warn") if only_doubts else found
 
 
 def describe(fault: Fault) -> str:
     """What is wrong with which file at which position, or with which receipt."""
     if not is_reading(fault):
-        return fault.text
+        return f"{fault.text} (content {fault.partition} of that name)" if fault.kind == "vanished" else fault.text
     return _problem(fault.kind, fault.source, fault.position, fault.text)
 
 
@@ -85,7 +87,7 @@ def _raw(rules: StreamRules, seen: StreamObservations) -> Finding:
 def _source(rules: StreamRules, seen: StreamObservations) -> Finding:
     """What the last look at the source met: these problems are in no receipt."""
     stream = rules.stream
-    problems = list(seen.problems)
+    problems = [problem for problem in seen.problems if problem.kind != "repeat"]  # a receipt will say those
     if not problems and not seen.failure:
         # What can be listed may still not be readable, unless all of it was read.
         is_known = not seen.is_listed_only or (seen.lag is not None and seen.lag.seconds == 0)

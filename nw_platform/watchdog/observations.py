@@ -126,7 +126,7 @@ class Keys:
 class Fault:
     """Something wrong that a receipt shows."""
 
-    kind: str  # sequence | chain | gap | overlap | damaged | unreadable | ...
+    kind: str  # sequence | chain | gap | overlap | damaged | unreadable | vanished | repeat | ...
     lane: str
     sequence: int
     arrival_hour: str

@@ -19,7 +19,8 @@ FORGET_US: Final = 40 * 24 * HOUR_US
 IN_FLIGHT_US: Final = 5 * 60_000_000  # records of a receipt this new may not be in `logs` yet
 _MAX_CONTENTS: Final = 200_000
 _COUNTED_HOURS: Final = 72
-_SAID_ANEW: Final = frozenset({"unreadable", "not_a_file"})
+_SAID_ANEW: Final = frozenset({"unreadable", "not_a_file", "not_followed", "missing"})
+DOUBTS_KEPT_US: Final = 3 * 24 * HOUR_US  # a possible repeat is said for so long; `nw verify` says it for ever
 
 
 @dataclass(slots=True)
@@ -221,12 +222,16 @@ class ReceiptFold:
         # What stands in the way of planning or opening is said by every batch of the lane anew (in another epoch by
         # whichever lane has it then), damage only by the one that met it: that is over when the content is read on, or
         # when the file came again.
+        # A file that vanished is over when any receipt says where its content is.
+        found = {(span.source, span.partition) for span in receipt.spans}
         epoch = receipt.lane.partition(".")[0]
         self.faults = [
             f
             for f in self.faults
             if not (f.kind in _SAID_ANEW and (f.lane == receipt.lane or f.lane.partition(".")[0] != epoch))
             and not (is_reading(f) and read.get(f.source, -1) >= f.partition)
+            and not (f.kind == "vanished" and (f.source, f.partition) in found)
+            and not (f.kind == "repeat" and f.at < receipt.planned_time - DOUBTS_KEPT_US)
         ]
         for problem in problems:
             source = str(problem.get("source", ""))
@@ -275,4 +280,4 @@ def _lost(receipt: Receipt) -> dict[tuple[str, int, int], int]:
 
 def is_reading(fault: Fault) -> bool:
     """Whether a fault is about reading a file (another reading may cure it), not about the chain or what is lost."""
-    return fault.kind not in {"sequence", "chain", "gap", "overlap", "lost"}
+    return fault.kind not in {"sequence", "chain", "gap", "overlap", "lost", "vanished", "repeat"}

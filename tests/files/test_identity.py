@@ -10,7 +10,7 @@ from nw_platform.files.identity import PROVING_BYTES, Evidence, Id, Name, Old, S
 
 FEW, MANY = 7, PROVING_BYTES
 SAME, NEW = Verdict.SAME, Verdict.NEW
-MAYBE_SAME, MAYBE_REPEAT = Verdict.SAME_IN_DOUBT, Verdict.NEW_IN_DOUBT
+MAYBE_REPEAT = Verdict.NEW_IN_DOUBT
 
 # what it is, id, name, size, tail equal, old, bytes compared, more, verdict. The beginning is equal in all of them.
 TABLE = [
@@ -22,19 +22,23 @@ TABLE = [
     ("no ids", Id.UNKNOWN, Name.SAME, Size.LONGER, True, Old.THERE, FEW, {}, SAME),
     ("rsync", Id.OTHER, Name.SAME, Size.LONGER, True, Old.GONE, FEW, {"came_by_rename": True}, SAME),
     ("replaced, long", Id.OTHER, Name.SAME, Size.LONGER, True, Old.GONE, MANY, {}, SAME),
-    ("replaced, short", Id.OTHER, Name.SAME, Size.LONGER, True, Old.GONE, FEW, {}, MAYBE_SAME),
+    ("replaced, short", Id.OTHER, Name.SAME, Size.LONGER, True, Old.GONE, FEW, {}, MAYBE_REPEAT),
+    ("the same file delivered again", Id.OTHER, Name.SAME, Size.EQUAL, True, Old.GONE, FEW, {}, MAYBE_REPEAT),
     ("replaced by other content", Id.OTHER, Name.SAME, Size.LONGER, False, Old.GONE, MANY, {}, NEW),
     ("made anew on the same inode", Id.REUSED, Name.SAME, Size.LONGER, True, Old.GONE, MANY, {}, MAYBE_REPEAT),
-    ("renamed by rotation", Id.SAME, Name.ROTATED, Size.LONGER, True, Old.REPLACED, FEW, {}, SAME),
+    ("renamed by rotation", Id.SAME, Name.ROTATED, Size.LONGER, True, Old.GONE, FEW, {}, SAME),
     ("renamed to anything", Id.SAME, Name.UNRELATED, Size.LONGER, True, Old.GONE, FEW, {}, SAME),
     ("hard link", Id.SAME, Name.UNRELATED, Size.EQUAL, True, Old.THERE, FEW, {}, SAME),
     ("inode reused, begins alike", Id.REUSED, Name.UNRELATED, Size.LONGER, True, Old.GONE, FEW, {}, MAYBE_REPEAT),
     ("inode reused, other content", Id.REUSED, Name.UNRELATED, Size.LONGER, False, Old.GONE, MANY, {}, NEW),
     ("inode, birth unknown, short", Id.NUMBER, Name.UNRELATED, Size.LONGER, True, Old.GONE, FEW, {}, MAYBE_REPEAT),
     ("inode, birth unknown, long", Id.NUMBER, Name.UNRELATED, Size.LONGER, True, Old.GONE, MANY, {}, SAME),
-    ("copied away by copytruncate", Id.OTHER, Name.ROTATED, Size.LONGER, True, Old.REPLACED, FEW, {}, SAME),
+    ("copied away by copytruncate", Id.OTHER, Name.ROTATED, Size.LONGER, True, Old.CUT, FEW, {}, SAME),
     ("packed by rotation", Id.OTHER, Name.ROTATED, Size.LONGER, True, Old.GONE, FEW, {"is_packed": True}, SAME),
     ("rotated without ids", Id.UNKNOWN, Name.ROTATED, Size.EQUAL, True, Old.GONE, FEW, {}, SAME),
+    ("day-2.txt like day.txt", Id.OTHER, Name.ROTATED, Size.EQUAL, True, Old.GONE, FEW, {}, MAYBE_REPEAT),
+    ("run-1.log on the inode of run.log", Id.REUSED, Name.ROTATED, Size.LONGER, True, Old.GONE, FEW, {}, MAYBE_REPEAT),
+    ("copied to a rotated name, long", Id.OTHER, Name.ROTATED, Size.LONGER, True, Old.GONE, MANY, {}, SAME),
     ("copied beside the original", Id.OTHER, Name.ROTATED, Size.EQUAL, True, Old.THERE, MANY, {}, NEW),
     ("copied under another name", Id.OTHER, Name.UNRELATED, Size.EQUAL, True, Old.THERE, MANY, {}, NEW),
     ("day2.txt like day1.txt", Id.OTHER, Name.UNRELATED, Size.EQUAL, True, Old.GONE, FEW, {}, MAYBE_REPEAT),
@@ -69,7 +73,7 @@ def every_evidence():
 
 def test_no_content_is_read_on_in_a_file_whose_bytes_differ():
     for evidence in every_evidence():
-        if decide(evidence) in {SAME, MAYBE_SAME}:
+        if decide(evidence) is SAME:
             assert evidence.is_head_equal
             assert evidence.is_tail_equal
             assert evidence.size is not Size.SHORTER

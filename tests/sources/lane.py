@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 
 from nw_platform.parsing.contract import ParseOptions
 from nw_platform.parsing.framing import make_framer
@@ -58,9 +58,9 @@ class Lane:
             records += found
             if reader.is_news:
                 spans.append(reader.span)
-        if spans:
+        if spans or self.plan.has_losses:
             positions = self.source.positions(spans)
-            receipt = self._receipt(len(self.receipts), tuple(spans), positions, now)
+            receipt = self._receipt(len(self.receipts), tuple(spans), positions, now, self.problems)
             self.receipts.append(receipt)
             self.records += records
             self.source.advance(receipt)
@@ -118,7 +118,9 @@ class Lane:
             and span.start <= record.start < span.end
         ]
 
-    def _receipt(self, sequence: int, spans: tuple[Span, ...], positions: dict, now: int) -> Receipt:
+    def _receipt(
+        self, sequence: int, spans: tuple[Span, ...], positions: dict, now: int, problems: Sequence[Problem] = ()
+    ) -> Receipt:
         return Receipt(
             stream=self.options.stream,
             lane="0.0",
@@ -134,4 +136,5 @@ class Lane:
             previous_digest=self.receipts[-1].self_digest() if sequence else FIRST_DIGEST,
             event_hours={},
             planned_time=now,
+            detail={"problems": [asdict(problem) for problem in problems]} if problems else {},
         )

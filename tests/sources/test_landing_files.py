@@ -14,7 +14,7 @@ import zstandard
 from nw_platform.errors import SourceError
 from nw_platform.parsing.contract import ParseOptions
 from nw_platform.sources.contract import Budget
-from nw_platform.sources.landing import planning, reading
+from nw_platform.sources.landing import reading, settling
 from nw_platform.sources.landing.files import GuardedFile
 from nw_platform.sources.landing.local import LocalFiles
 from nw_platform.sources.registry import open_source
@@ -369,7 +369,7 @@ def test_an_archive_in_the_making_waits_while_its_original_is_there(zone, lane):
     put(zone / "a.log.1.gz", gzip.compress(b"1\n2\n")[:-9], FILE_TIME + 100)
     assert reader.step(now) == []
     assert reader.problems == []
-    assert reader.plan.settles_at == now + planning.SETTLED_US
+    assert reader.plan.settles_at == now + settling.SETTLED_US
     put(zone / "a.log.1.gz", gzip.compress(b"1\n2\n"))
     (zone / "a.log.1").unlink()
     assert reader.drain(NOW) == []
@@ -384,8 +384,8 @@ def test_the_last_multi_line_record_of_a_growing_file_waits_until_the_file_has_s
     now = FILE_TIME * SECOND
     assert reader.drain(now) == [b"X1\n a"]
     assert reader.source.plan(now, Budget()).spans == ()
-    assert reader.source.plan(now, Budget()).settles_at == now + planning.SETTLED_US
-    assert reader.drain(now + planning.SETTLED_US) == [b"X2\n b"]
+    assert reader.source.plan(now, Budget()).settles_at == now + settling.SETTLED_US
+    assert reader.drain(now + settling.SETTLED_US) == [b"X2\n b"]
     put(zone / "a.log", b"X1\n a\nX2\n b\nX3\n", FILE_TIME + 60)
     assert reader.drain(now + 60 * SECOND) == []
     put(zone / "a.log", b"X1\n a\nX2\n b\nX3\n c\nX4\n", FILE_TIME + 61)
@@ -401,7 +401,7 @@ def test_a_file_whose_clock_is_ahead_settles_too(zone, lane):
     put(zone / "a.log", b"X1\nX2\n", FILE_TIME + 10_000)
     now = FILE_TIME * SECOND
     assert reader.drain(now) == [b"X1"]
-    assert reader.drain(now + planning.SETTLED_US) == [b"X2"]
+    assert reader.drain(now + settling.SETTLED_US) == [b"X2"]
 
 
 def test_a_csv_header_is_kept_with_every_span_of_its_file(zone, lane):

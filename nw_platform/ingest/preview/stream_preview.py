@@ -110,6 +110,8 @@ def _open(stream: StreamDecl) -> Source:
         topics=stream.topics,
         start=stream.start,
         growing=stream.growing,
+        rotated=stream.rotated,
+        follow_links=stream.follow_links,
         cache=None,
         options=stream.source.resolved_options(),
     )

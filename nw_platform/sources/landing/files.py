@@ -24,6 +24,13 @@ class Stamp(NamedTuple):
     tag: int | str  # inode, ETag; empty where there is none
 
 
+class Identity(NamedTuple):
+    """What a file system says of a file beside its stamp."""
+
+    id: str  # see nw_platform/files/evidence.py; empty where there is none
+    came_by_rename: bool = False  # it was complete when it got its name
+
+
 class RawFile(Protocol):
     """An open file. Every call raises SourceError where the file system fails."""
 
@@ -46,14 +53,17 @@ class Listing:
 
     files: dict[str, Stamp] = field(default_factory=dict)
     others: list[str] = field(default_factory=list)
+    other_stamps: dict[str, Stamp] = field(default_factory=dict)  # of some of `others`, where they cost nothing
     ignored: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    twins: list[tuple[str, tuple[int, int]]] = field(default_factory=list)  # files with several hard links: path, id
 
 
 class Files(Protocol):
     """A file system below one root. Paths are relative to the root, or absolute where the root is empty."""
 
     local: bool
+    tags_are_ids: bool  # a stamp's tag stays the same while the file grows
 
     def listing(self, glob: Glob) -> Listing:
         """All ready files that match.
@@ -64,6 +74,9 @@ class Files(Protocol):
 
     def stat(self, path: str) -> Stamp:
         """The stamp of one file."""
+
+    def identify(self, path: str, stamp: Stamp) -> Identity:
+        """What is known of a file that has this stamp. No error: what cannot be found out is unknown."""
 
     def open(self, path: str) -> RawFile:
         """Open one file for reading."""

@@ -12,8 +12,10 @@ from typing import Final, NamedTuple
 
 import xxhash
 
+from nw_platform.files.evidence import TAIL, hash_of, head_length
+
 PIECE: Final = 256 << 10
-HEAD: Final = 4096  # bytes of a content's beginning that are looked at
+HEAD: Final = 4096  # bytes of a content's beginning that are looked at; receipts of earlier versions hash so many
 
 
 class Mark(NamedTuple):
@@ -32,11 +34,17 @@ class Fingerprint:
         self._chain = bytes.fromhex(chain)
         self._piece = xxhash.xxh3_128()
         self._piece_length = 0
+        self._tail = b""  # the last bytes, up to TAIL
+
+    def precede(self, data: bytes) -> None:
+        """Tell the bytes just before the position: they are part of no piece any more, but of the tail."""
+        self._tail = data[-TAIL:]
 
     def update(self, data: bytes | memoryview) -> None:
         """The next bytes of the content."""
         view = memoryview(data)
         self.position += len(view)
+        self._tail = bytes(view[-TAIL:]) if len(view) >= TAIL else (self._tail + bytes(view))[-TAIL:]
         while view:
             if self._piece_length == PIECE:
                 self._chain = xxhash.xxh3_128_digest(self._chain + self._piece.digest())
@@ -54,11 +62,16 @@ class Fingerprint:
         other._chain = self._chain
         other._piece = self._piece.copy()
         other._piece_length = self._piece_length
+        other._tail = self._tail
         return other
 
     def mark(self) -> Mark:
         """The fingerprint here."""
         return Mark(self._chain.hex(), self._piece.hexdigest())
+
+    def tail(self) -> tuple[int, str]:
+        """Length and hash of the last bytes here."""
+        return len(self._tail), hash_of(self._tail)
 
 
 def last_piece_start(position: int) -> int:
@@ -66,17 +79,30 @@ def last_piece_start(position: int) -> int:
     return (position - 1) // PIECE * PIECE
 
 
-def head_length(available: int) -> int:
-    """How many first bytes identify a content of which `available` are known: a power of two, at most `HEAD`.
-
-    Powers of two, so that a file can be looked up among many with a dozen hashes.
-    """
-    return min(HEAD, 1 << (available.bit_length() - 1)) if available > 0 else 0
+def head_of(first: bytes) -> tuple[int, str]:
+    """Length and hash of the beginning of a content that begins with `first`."""
+    length = head_length(len(first))
+    return length, hash_of(first[:length])
 
 
-def head_hash(first: bytes, length: int) -> str:
-    """The hash of the first `length` bytes."""
-    return xxhash.xxh3_128_hexdigest(first[:length])
+def begins_alike(first: bytes, head: tuple[int, str]) -> bool:
+    """Return True if a content that begins with `first` has this beginning; hashes of earlier versions are XXH3."""
+    length, expected = head
+    if len(first) < length:
+        return False
+    part = first[:length]
+    return expected == (hash_of(part) if expected.startswith("b:") else xxhash.xxh3_128_hexdigest(part))
+
+
+def heads_of(first: bytes) -> list[tuple[int, str]]:
+    """Every beginning that a known content may have, if `first` begins with all that was hashed of it."""
+    heads: list[tuple[int, str]] = []
+    length = 1
+    while length <= min(HEAD, len(first)):
+        part = first[:length]
+        heads += [(length, hash_of(part)), (length, xxhash.xxh3_128_hexdigest(part))]
+        length *= 2
+    return heads
 
 
 def incarnation_of(name: str, generation: int, first: bytes) -> str:

@@ -36,6 +36,11 @@ class Glob:
         self._memo = lru_cache(maxsize=4096)(self._enter)
         self.matcher = lru_cache(maxsize=4096)(self._matcher)
 
+    def spells_out(self, path: str) -> bool:
+        """Return True if the pattern names this file or folder itself, without wildcards."""
+        magic = _MAGIC.search(self.pattern)
+        return magic is None and (self.pattern == path or self.pattern.startswith(f"{path}/"))
+
     def start(self) -> States:
         """The states in the folder `base`."""
         return self._closed((number, 0) for number in range(len(self._alternatives)))

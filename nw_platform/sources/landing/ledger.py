@@ -18,12 +18,14 @@ from typing import Any, Final, Self
 
 import xxhash
 
+from nw_platform.files.evidence import compare_ids
+from nw_platform.files.identity import Id, Old
 from nw_platform.record.spans import Receipt, Span
 from nw_platform.sources.landing.files import Stamp
 from nw_platform.sources.landing.fingerprint import Mark
 from nw_platform.sources.landing.unpack import codec_of
 
-_LAYOUT: Final = 2  # of the hint file
+_LAYOUT: Final = 3  # of the hint file
 
 
 @dataclass(slots=True, eq=False)
@@ -43,6 +45,12 @@ class Content:
     header: str | None
     damage: tuple[int, str] | None  # position and reason; holds while the stamp is the same
     seen: int  # when the stamp was first seen, microseconds
+    tail: tuple[int, str] | None = None  # length and hash of the bytes before `end`; None in older receipts
+    file_id: str = ""  # of the file system, see Files.identify; empty in older receipts, and where there is none
+    vanished: int | None = None  # when a receipt said that it was not found any more
+    is_replaced: bool | None = None  # another file got its name; False: its own file holds the next content of the name
+    is_told: bool = True  # a receipt says that it was rotated
+    doubt: str = ""  # what is not proven of it, until the span that it is read with has said so
     idle: bool = False  # what is unread holds no whole record yet
     settles_at: int | None = None  # ... but will then, if the stamp stays
 
@@ -50,6 +58,14 @@ class Content:
     def key(self) -> tuple[str, int]:
         """What spans name it by."""
         return (self.name, self.generation)
+
+    @property
+    def id(self) -> str:
+        """The file system's id of its file; receipts of earlier versions only have an inode or a file id."""
+        if self.file_id or not self.stamp.tag:
+            return self.file_id
+        tag = self.stamp.tag
+        return f"0:{tag}:0" if isinstance(tag, int) else tag
 
     def is_unread(self) -> bool:
         """Whether there is certainly or possibly more of it."""
@@ -67,6 +83,7 @@ class Content:
             self.seen = now
         self.idle = False
         self.settles_at = None
+        self.is_replaced = None
 
 
 class Ledger:
@@ -83,6 +100,13 @@ class Ledger:
         self.digest = ""
         self.sequence = -1  # of the last receipt that is in
         self.receipt = ""  # its `identity_of`
+        self.homeless: dict[tuple[str, int], Content] = {}  # another content is at their path now
+        self.missing: dict[tuple[str, int], int] = {}  # hint: contents not found -> when they were there last
+        self.looked = 0  # hint: when the files were listed last, microseconds
+        self.planned = 0  # when the last receipt was planned
+        self.untold: dict[tuple[str, int], Content] = {}  # rotated contents, which no receipt says yet
+        self.lost_since: dict[tuple[str, int], int] = {}  # contents not in their place -> since when, of this process
+        self.is_rotating = True  # files may have been rotated out of sight that nobody has looked for yet
         self.learned = False  # a file was read through to know it again: worth a hint, for no receipt says it
 
     def fold_all(self, receipts: Iterable[Receipt]) -> None:
@@ -96,6 +120,12 @@ class Ledger:
         if receipt.kind == "batch":
             for span in receipt.spans:
                 self._fold_span(span, receipt.planned_time)
+            for problem in receipt.detail.get("problems", ()):
+                content = self.contents.get((problem["source"], problem.get("partition")))
+                if problem["kind"] == "vanished" and content is not None:
+                    content.vanished = receipt.planned_time
+                    self.missing.pop(content.key, None)
+        self.planned = receipt.planned_time
         self.sequence, self.receipt = receipt.sequence, identity_of(receipt)
 
     def positions(self, spans: Sequence[Span] = ()) -> dict[str, Any]:
@@ -115,7 +145,39 @@ class Ledger:
         if self.by_path.get(content.path) is content:
             del self.by_path[content.path]
         content.see(path, stamp, now, exhausted=exhausted)
-        self.by_path[path] = content
+        self._place(content)
+        self.missing.pop(content.key, None)
+
+    def _note_replacement(self, content: Content, file_id: str) -> None:
+        """A new content of a name says what became of the file of the one before, if that was still there."""
+        before = self.contents.get((content.name, content.generation - 1))
+        if before is not None and before.path == before.name and file_id:
+            before.is_replaced = compare_ids(before.id, file_id) in {Id.OTHER, Id.REUSED}
+
+    def note_displaced(self, content: Content, file_id: str) -> None:
+        """Something else is where a content was, in a file with this id."""
+        if file_id and content.is_replaced is None:
+            content.is_replaced = compare_ids(content.id, file_id) in {Id.OTHER, Id.REUSED}
+
+    def old_of(self, content: Content) -> Old:
+        """What became of the file of a content that is not in its place."""
+        return Old.CUT if content.is_replaced is False else Old.GONE
+
+    def remember(self, content: Content) -> None:
+        """A receipt is to say where this content is now."""
+        content.is_told = False
+        self.untold[content.key] = content
+
+    def last_there(self, content: Content) -> int:
+        """When a content was certainly where it is said to be, microseconds."""
+        return self.missing.get(content.key) or self.looked or content.seen
+
+    def _place(self, content: Content) -> None:
+        before = self.by_path.get(content.path)
+        if before is not None and before is not content:
+            self.homeless[before.key] = before
+        self.by_path[content.path] = content
+        self.homeless.pop(content.key, None)
 
     def save(self, path: Path, *, growing: bool) -> None:
         """Write the hint file. Does nothing where that is not possible: it is a hint."""
@@ -128,6 +190,9 @@ class Ledger:
             "digest": self.digest,
             "paths": {path: content.key for path, content in self.by_path.items() if content.name != path},
             "nothing_in": self.nothing_in,
+            "looked": self.looked,
+            "missing": [[*key, at] for key, at in self.missing.items()],
+            "planned": self.planned,
             "contents": [[getattr(content, name) for name in _COLUMNS] for content in self.contents.values()],
         }
         text = json.dumps(lines, separators=(",", ":")).encode()
@@ -164,6 +229,10 @@ class Ledger:
         ledger._fill(data["contents"])
         for name, (source, generation) in data["paths"].items():
             ledger.by_path[name] = ledger.contents[source, generation]
+        ledger.homeless = {c.key: c for c in ledger.contents.values() if ledger.by_path[c.path] is not c}
+        ledger.untold = {c.key: c for c in ledger.contents.values() if not c.is_told}
+        ledger.missing = {(source, number): at for source, number, at in data["missing"]}
+        ledger.looked, ledger.planned = data["looked"], data["planned"]
         return ledger
 
     def _fill(self, rows: Iterable[list[Any]]) -> None:
@@ -173,6 +242,8 @@ class Ledger:
             row[_HEAD] = tuple(row[_HEAD])
             if row[_MARK]:
                 row[_MARK] = Mark(*row[_MARK])
+            if row[_TAIL]:
+                row[_TAIL] = tuple(row[_TAIL])
             if row[_DAMAGE]:
                 row[_DAMAGE] = tuple(row[_DAMAGE])
             content = Content(*row)
@@ -203,15 +274,21 @@ class Ledger:
                 damage=damage,
                 seen=planned,
             )
+            self._note_replacement(content, state.get("file", ""))
             self.contents[content.key] = content
             self.generations[span.source] = max(span.partition + 1, self.generations.get(span.source, 0))
-            self.by_path[content.path] = content
+            self._place(content)
         else:
-            self.move(content, state["path"], stamp, content.seen)
+            self.move(content, state["path"], stamp, planned)
             content.end, content.mark = span.end, mark
             content.head = (state["head"][0], state["head"][1])
             content.exhausted = bool(state.get("exhausted"))
             content.header, content.damage = state.get("header"), damage
+        tail = state.get("tail")
+        content.tail = (tail[0], tail[1]) if tail else None
+        content.file_id, content.vanished, content.doubt = state.get("file", ""), None, ""
+        content.is_told = True
+        self.untold.pop(content.key, None)
         self.nothing_in.pop(content.path, None)
         self.bytes += span.end - span.start
         self.records += span.records
@@ -222,6 +299,7 @@ _COLUMNS: Final = tuple(f.name for f in fields(Content))
 _STAMP: Final = _COLUMNS.index("stamp")
 _HEAD: Final = _COLUMNS.index("head")
 _MARK: Final = _COLUMNS.index("mark")
+_TAIL: Final = _COLUMNS.index("tail")
 _DAMAGE: Final = _COLUMNS.index("damage")
 
 

@@ -6,9 +6,11 @@ import os
 import stat as modes
 
 from nw_platform.errors import SourceError
+from nw_platform.files.evidence import file_id
 from nw_platform.sources.contract import Problem
 from nw_platform.sources.landing.files import (
     GuardedFile,
+    Identity,
     Listing,
     RawFile,
     Stamp,
@@ -24,9 +26,11 @@ class LocalFiles:
     """Files below a root, or anywhere where the root is empty. Paths are text here, as on every file system."""
 
     local = True
+    tags_are_ids = True
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, *, follow_links: bool = True) -> None:
         self._root = root.rstrip("/")
+        self._follow_links = follow_links
 
     def listing(self, glob: Glob) -> Listing:
         """See Files."""
@@ -37,7 +41,9 @@ class LocalFiles:
             os.scandir(zone).close()
         except OSError as error:
             raise SourceError(f"{zone} cannot be listed: {reason_of(error)}; create it or correct the stream") from None
-        walk = _Walk(glob)
+        # Links may lead anywhere below the zone and below the folder that the glob itself names.
+        inside = None if self._follow_links else (os.path.realpath(zone), os.path.realpath(base))
+        walk = _Walk(glob, inside)
         try:
             above = frozenset({_identity(os.stat(base))})  # noqa: PTH116  (a path is text)
         except FileNotFoundError:
@@ -53,6 +59,17 @@ class LocalFiles:
         """See Files."""
         return guarded(path, lambda: _stamp(os.stat(self._full(path))))  # noqa: PTH116  (a path is text)
 
+    def identify(self, path: str, stamp: Stamp) -> Identity:
+        """See Files."""
+        full = self._full(path)
+        try:
+            status = os.stat(full)  # noqa: PTH116  (a path is text)
+        except OSError:
+            return Identity("")
+        if status.st_ino != stamp.tag:
+            return Identity("")
+        return Identity(file_id(full, status), status.st_ctime_ns > status.st_mtime_ns)
+
     def open(self, path: str) -> RawFile:
         """See Files."""
         full = self._full(path)
@@ -65,8 +82,9 @@ class LocalFiles:
 class _Walk:
     """One listing in the making."""
 
-    def __init__(self, glob: Glob) -> None:
+    def __init__(self, glob: Glob, inside: tuple[str, ...] | None) -> None:
         self.listing = Listing()
+        self._inside = inside  # folders that links may lead into; None: anywhere
         self._glob = glob
         self._links: list[tuple[str, int]] = []  # path, inode of what it leads to
 
@@ -94,6 +112,8 @@ class _Walk:
                     if accepted:
                         status = entry.stat()
                         files[prefix + name] = Stamp(status.st_size, status.st_mtime_ns, status.st_ino)
+                        if status.st_nlink > 1:
+                            self.listing.twins.append((prefix + name, _identity(status)))
                     else:
                         others.append(prefix + name)
                 else:
@@ -114,12 +134,31 @@ class _Walk:
         """What is no plain file with a plain name."""
         if not _is_text(entry.name):
             self._refuse_name(prefix, entry.name)
+        elif entry.is_symlink() and (accepted or entry.is_dir()) and self._leads_out(entry, states, prefix):
+            return
         elif entry.is_file():
             self._file(entry, prefix + entry.name, accepted=accepted)
         elif entry.is_dir():
             self._enter(entry, prefix, states, above)
         elif accepted:
             self.listing.problems.append(no_file(prefix + entry.name, "no file (a link to nothing, a pipe, a device?)"))
+
+    def _leads_out(self, entry: os.DirEntry[str], states: States, prefix: str) -> bool:
+        """Return True for a link that leads out of the landing zone, and name it. One that `path` spells out may."""
+        if self._inside is None or self._glob.spells_out(prefix + entry.name):
+            return False
+        if entry.is_dir() and not self._glob.enter(states, entry.name):
+            return False
+        target = os.path.realpath(entry.path)
+        if any(target == folder or target.startswith(f"{folder.rstrip('/')}/") for folder in self._inside):
+            return False
+        path = prefix + entry.name
+        reason = (
+            f"{path} is a link that leads out of the landing zone, to {target}: it is not followed; "
+            "set `follow_links: true` on the stream, or move it away"
+        )
+        self.listing.problems.append(Problem("not_followed", path, 0, reason))
+        return True
 
     def drop_second_names(self) -> None:
         """A symbolic link to a file that is listed anyway is the same file."""
@@ -137,6 +176,8 @@ class _Walk:
             return
         status = entry.stat()
         self.listing.files[path] = Stamp(status.st_size, status.st_mtime_ns, status.st_ino)
+        if status.st_nlink > 1 and not entry.is_symlink():
+            self.listing.twins.append((path, _identity(status)))
         if entry.is_symlink():
             self._links.append((path, status.st_ino))
 

@@ -9,31 +9,25 @@ identity.py. What may still be written to waits:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
 from nw_platform.errors import SourceError
+from nw_platform.files.identity import Verdict
 from nw_platform.record.spans import Span
 from nw_platform.sources.contract import Budget, Plan, Problem
 from nw_platform.sources.landing.files import Files, Listing, Stamp
-from nw_platform.sources.landing.fingerprint import head_hash, head_length, incarnation_of
-from nw_platform.sources.landing.identity import Orphans, Peek, match, peek, stems
+from nw_platform.sources.landing.fingerprint import begins_alike, head_of, incarnation_of
+from nw_platform.sources.landing.globs import Glob
+from nw_platform.sources.landing.identity import Lost, Peek, judge, peek, stems
 from nw_platform.sources.landing.ledger import Content, Ledger
+from nw_platform.sources.landing.recognition import Recognition, Unknown
+from nw_platform.sources.landing.settling import Settling, settles_at
 from nw_platform.sources.landing.unpack import codec_of
 
-SETTLED_US: Final = 2_000_000
 _SEARCHED: Final = 1 << 20  # bytes looked through at a time for a line's end
 _SMALLEST: Final = 64 << 10  # bytes that a span is planned for at least
-
-
-@dataclass(frozen=True, slots=True)
-class _Unknown:
-    """A file whose content is not known yet."""
-
-    path: str
-    stamp: Stamp
 
 
 class Planner:
@@ -48,151 +42,51 @@ class Planner:
         budget: Budget,
         *,
         growing: bool,
+        rotated: Sequence[Glob] = (),
         failed: Mapping[str, Stamp] = MappingProxyType({}),
     ) -> None:
         self._failed = failed  # files that could not be read as they are now: they come last
         self._files, self._ledger, self._listing = files, ledger, listing
         self._now, self._growing = now, growing
-        self._problems = list(listing.problems)
+        self._settling = Settling(listing, now, growing=growing)
+        self._recognition = Recognition(files, ledger, listing, now, self._settling, growing=growing, rotated=rotated)
+        self._problems: list[Problem] = []
         self._spans: list[Span] = []
         self._names: set[str] = set()
         self._left_bytes, self._left_spans = budget.bytes, budget.spans
         self._left_records = float(budget.records)
         self._average = max(1.0, ledger.bytes / ledger.records) if ledger.records else 0.0
-        self._displaced: set[tuple[str, int]] = set()
-        self._settles_at: int | None = None
 
     def plan(self) -> Plan:
         """The next batch."""
-        unread, unknown = self._compare()
-        orphans = (
-            Orphans(self._ledger, self._listing.files, self._displaced) if self._may_have_orphans(unknown) else None
-        )
-        if orphans and self._listing.others:
-            unread += self._rotated_out_of_sight(orphans)
+        known = self._recognition.recognise()
+        self._problems += known.problems
         more = False
-        waiting: list[Content | _Unknown] = [*unread, *unknown]
+        waiting: list[Content | Unknown] = [*known.unread, *known.unknown]
         for what in sorted(waiting, key=self._turn):
             if not self._has_room():
                 more = True
                 break
             try:
-                added = self._add(what) if isinstance(what, Content) else self._add_unknown(what, orphans)
+                added = self._add(what) if isinstance(what, Content) else self._add_unknown(what, known.lost)
             except SourceError as error:
                 self._problems.append(Problem("unreadable", what.path, 0, f"{error}; the other files go on"))
                 continue
             more = more or not added
+        more |= not self._add_moved()
+        self._ledger.is_rotating |= more
+        self._ledger.looked = self._now
         return Plan(
             tuple(self._spans),
             tuple(self._problems),
             more or self._cut_short(),
-            self._settles_at,
-            oldest=min((span.state["mtime"] for span in self._spans), default=None),
+            self._settling.at,
+            oldest=min((span.state["mtime"] for span in self._spans if "whole" in span.state), default=None),
         )
 
-    def _turn(self, what: Content | _Unknown) -> tuple[bool, int, str]:
+    def _turn(self, what: Content | Unknown) -> tuple[bool, int, str]:
         """Oldest first; those that could not be read after all others."""
         return self._failed.get(what.path) == what.stamp, what.stamp.mtime_ns, what.path
-
-    def _compare(self) -> tuple[list[Content], list[_Unknown]]:
-        """Known contents with something to read, and files to look into."""
-        unread: list[Content] = []
-        unknown: list[_Unknown] = []
-        by_path, nothing_in = self._ledger.by_path, self._ledger.nothing_in
-        changed: list[tuple[Content, Stamp]] = []
-        for path, stamp in self._listing.files.items():
-            content = by_path.get(path)
-            if content is None:
-                if stamp.size and not (path in nothing_in and self._waits(path, *nothing_in[path], stamp)):
-                    unknown.append(_Unknown(path, stamp))
-            elif content.stamp == stamp:
-                if content.damage is not None:
-                    self._problems.append(Problem("damaged", path, *content.damage))
-                elif content.is_unread() and not (content.idle and self._waits(path, stamp, content.settles_at, stamp)):
-                    unread.append(content)
-            else:
-                changed.append((content, stamp))
-        for content, stamp in changed:
-            self._compare_changed(content, stamp, unread, unknown)
-        return unread, unknown
-
-    def _compare_changed(self, content: Content, stamp: Stamp, unread: list[Content], unknown: list[_Unknown]) -> None:
-        path = content.path
-        thoroughly = not self._growing or stamp.size == content.end
-        try:
-            found = match(self._files, path, stamp, content, thoroughly=thoroughly)
-        except SourceError as error:
-            self._problems.append(Problem("unreadable", path, content.end, f"{error}; the other files go on"))
-            return
-        if found is None:
-            self._displaced.add(content.key)
-            if stamp.size and not (
-                path in self._ledger.nothing_in and self._waits(path, *self._ledger.nothing_in[path], stamp)
-            ):
-                unknown.append(_Unknown(path, stamp))
-            return
-        content.see(path, stamp, self._now, exhausted=found.exhausted)
-        self._ledger.learned |= thoroughly
-        if content.is_unread():
-            unread.append(content)
-
-    def _waits(self, path: str, known: Stamp, settles_at: int | None, stamp: Stamp) -> bool:
-        """Whether a file that had nothing whole when it had the stamp `known` is to be left alone."""
-        if known != stamp or (settles_at is not None and self._now >= settles_at):
-            return False
-        if settles_at is None and self._growing and codec_of(path) is None and self._follows_another(path):
-            return False  # what it was rotated from may have come only now
-        self._say_settles(settles_at)
-        return True
-
-    def _follows_another(self, path: str) -> bool:
-        """Whether this looks like the rotated file of one that is there: `a.log.1` beside `a.log`."""
-        return any("." in stem.rpartition("/")[2] and stem in self._listing.files for stem in stems(path))
-
-    def _say_settles(self, at: int | None) -> None:
-        if at is not None:
-            self._settles_at = at if self._settles_at is None else min(at, self._settles_at)
-
-    def _may_have_orphans(self, unknown: list[_Unknown]) -> bool:
-        return bool(self._ledger.contents) and bool(unknown or self._displaced or self._listing.others)
-
-    def _rotated_out_of_sight(self, orphans: Orphans) -> Iterator[Content]:
-        """Contents that were rotated to a name that the glob does not match, with something unread in them."""
-        for path in self._listing.others:
-            wanted = [
-                content
-                for stem in stems(path)
-                for content in orphans.by_name.get(stem, ())
-                if self._growing or content.is_unread()
-            ]
-            if not wanted:
-                continue
-            try:
-                stamp = self._files.stat(path)
-                content = self._among(wanted, path, stamp)
-            except SourceError as error:
-                self._problems.append(Problem("unreadable", path, 0, f"{error}; the other files go on"))
-                continue
-            if content is None:
-                self._ledger.nothing_in[path] = (stamp, None)
-                continue
-            orphans.remove(content)
-            if content.is_unread() and not (content.idle and self._waits(path, stamp, content.settles_at, stamp)):
-                yield content
-
-    def _among(self, wanted: list[Content], path: str, stamp: Stamp) -> Content | None:
-        for content in wanted:
-            if content.path == path and content.stamp == stamp:
-                return content
-        if self._ledger.nothing_in.get(path) == (stamp, None):
-            return None
-        for content in wanted:
-            found = match(self._files, path, stamp, content, thoroughly=True)
-            if found is not None:
-                self._ledger.move(content, path, stamp, self._now, exhausted=found.exhausted)
-                self._ledger.learned = True
-                return content
-        return None
 
     def _has_room(self) -> bool:
         return self._left_spans > 0 and self._left_bytes > 0 and self._left_records >= 1
@@ -201,7 +95,7 @@ class Planner:
         """Whether a planned span does not reach the end of its file, or may not: what is packed does not say."""
         return any("codec" in span.state or span.end < span.state["stamp"][0] for span in self._spans)
 
-    def _add_unknown(self, file: _Unknown, orphans: Orphans | None) -> bool:
+    def _add_unknown(self, file: Unknown, lost: Lost) -> bool:
         """Plan a file whose content is not known. False: it is left for the next batch."""
         path, stamp = file.path, file.stamp
         seen = peek(self._files, path, stamp)
@@ -210,16 +104,15 @@ class Planner:
             return True
         if self._is_in_the_making(file, seen):
             return True
-        for content in orphans.like(seen.first, path) if orphans else ():
-            found = match(self._files, path, stamp, content, thoroughly=True)
-            if found is not None:
-                self._ledger.move(content, path, stamp, self._now, exhausted=found.exhausted)
-                self._ledger.learned = True
-                if orphans:
-                    orphans.remove(content)
+        doubt = _doubt(path, file.like) if file.like is not None else ""
+        for content in lost.like(seen.first, path):
+            judgement = judge(self._files, path, stamp, content, old=self._ledger.old_of(content))
+            if judgement.is_same:
+                self._recognition.find(content, path, stamp, judgement)
                 return self._add(content, seen) if content.is_unread() else True
+            if judgement.verdict is Verdict.NEW_IN_DOUBT and not doubt:
+                doubt = _doubt(path, content)
         generation = self._ledger.generations.get(path, 0)
-        length = head_length(len(seen.first))
         content = Content(
             name=path,
             generation=generation,
@@ -227,30 +120,32 @@ class Planner:
             path=path,
             stamp=stamp,
             end=0,
-            head=(length, head_hash(seen.first, length)),
+            head=head_of(seen.first),
             mark=None,
             codec=codec_of(path),
             exhausted=False,
             header=None,
             damage=None,
             seen=self._now,
+            file_id=self._files.identify(path, stamp).id,
+            doubt=doubt,
         )
         return self._add(content, seen)
 
-    def _is_in_the_making(self, file: _Unknown, seen: Peek) -> bool:
+    def _is_in_the_making(self, file: Unknown, seen: Peek) -> bool:
         """Whether it may be an archive or a copy that is just being made of a file that is still there."""
-        settles_at = _settles_at(file.stamp, self._now)
-        if self._now >= settles_at:
+        at = settles_at(file.stamp, self._now)
+        if self._now >= at:
             return False
         packed = codec_of(file.path) is not None
         for stem in stems(file.path):
             original = self._ledger.by_path.get(stem)
             if stem not in self._listing.files or not (packed or self._growing):
                 continue
-            alike = original is not None and head_hash(seen.first, original.head[0]) == original.head[1]
+            alike = original is not None and begins_alike(seen.first, original.head)
             if alike or (packed and original is None):
-                self._ledger.nothing_in[file.path] = (file.stamp, settles_at)
-                self._say_settles(settles_at)
+                self._ledger.nothing_in[file.path] = (file.stamp, at)
+                self._settling.note(at)
                 return True
         return False
 
@@ -260,12 +155,12 @@ class Planner:
             return False
         packed = content.codec is not None
         growing = self._growing and not packed
-        rotated = content.path != content.name or self._follows_another(content.path)
-        settles_at = _settles_at(content.stamp, content.seen)
-        settled = self._now >= settles_at
+        rotated = content.path != content.name or self._settling.follows_another(content.path)
+        at = settles_at(content.stamp, content.seen)
+        settled = self._now >= at
         whole = not growing or (rotated and settled)
         if not whole and not self._has_line_end(content):
-            self._wait(content, None if settled or not rotated else settles_at)
+            self._wait(content, None if settled or not rotated else at)
             return True
         average = self._average or _average(seen)
         unread = (seen.size if seen else content.stamp.size) - content.end
@@ -280,13 +175,17 @@ class Planner:
             "mark": list(content.mark) if content.mark else None,
             "whole": whole,
             "settled": settled,
-            "settles_at": settles_at,
+            "settles_at": at,
+            "file": content.file_id,
             "most": int(self._left_records) + 1,
         }
         if packed:
             state["codec"] = content.codec
         if content.header is not None:
             state["header"] = content.header
+        if content.doubt:
+            state["doubt"] = content.doubt
+            self._problems.append(Problem("repeat", content.path, content.end, content.doubt))
         end = content.end + size
         self._spans.append(Span(content.name, content.generation, content.end, end, content.incarnation, state=state))
         self._names.add(content.name)
@@ -295,13 +194,40 @@ class Planner:
         self._left_records -= size / average
         return True
 
-    def _wait(self, content: Content, settles_at: int | None) -> None:
-        """Nothing of it is whole; it is looked at again when its stamp changes, or at `settles_at`."""
+    def _add_moved(self) -> bool:
+        """Plan spans without bytes, by which receipts say where contents were rotated to. False: some are left."""
+        wholly_read = [content for content in self._ledger.untold.values() if not content.is_unread()]
+        for content in wholly_read:
+            if content.name in self._names or not self._left_spans:
+                return False
+            state: dict[str, Any] = {
+                "path": content.path,
+                "stamp": list(content.stamp),
+                "mtime": content.stamp.mtime_ns // 1000 or self._now,
+                "head": list(content.head),
+                "mark": list(content.mark) if content.mark else None,
+                "tail": list(content.tail) if content.tail else None,
+                "file": content.file_id,
+                "range": "",
+                "moved": True,
+            }
+            if content.codec is not None:
+                state |= {"codec": content.codec, "exhausted": content.exhausted}
+            if content.header is not None:
+                state["header"] = content.header
+            end = content.end
+            self._spans.append(Span(content.name, content.generation, end, end, content.incarnation, state=state))
+            self._names.add(content.name)
+            self._left_spans -= 1
+        return True
+
+    def _wait(self, content: Content, at: int | None) -> None:
+        """Nothing of it is whole; it is looked at again when its stamp changes, or at this time."""
         if content.key in self._ledger.contents:
-            content.idle, content.settles_at = True, settles_at
+            content.idle, content.settles_at = True, at
         else:
-            self._ledger.nothing_in[content.path] = (content.stamp, settles_at)
-        self._say_settles(settles_at)
+            self._ledger.nothing_in[content.path] = (content.stamp, at)
+        self._settling.note(at)
 
     def _has_line_end(self, content: Content) -> bool:
         raw = self._files.open(content.path)
@@ -317,8 +243,11 @@ class Planner:
             raw.close()
 
 
-def _settles_at(stamp: Stamp, seen: int) -> int:
-    return min(stamp.mtime_ns // 1000, seen) + SETTLED_US if stamp.mtime_ns else seen + SETTLED_US
+def _doubt(path: str, content: Content) -> str:
+    return (
+        f"{path} begins like {content.path}, of which {content.end:,} bytes were read and which is gone, and nothing "
+        "proves that they are one file: it was read as a new one, so records of its beginning may be there twice"
+    )
 
 
 def _average(seen: Peek | None) -> float:

@@ -15,6 +15,8 @@ import pyarrow.compute as pc
 import xxhash
 
 from nw_platform.errors import DamagedFileError, SourceError
+from nw_platform.files.evidence import HEAD as IDENTIFYING
+from nw_platform.files.evidence import TAIL
 from nw_platform.record.envelope import RAW_SCHEMA, TIMESTAMP
 from nw_platform.record.spans import Span
 from nw_platform.sources.contract import Problem, SpanReader
@@ -23,8 +25,8 @@ from nw_platform.sources.landing.fingerprint import (
     HEAD,
     Fingerprint,
     Mark,
-    head_hash,
-    head_length,
+    begins_alike,
+    head_of,
     last_piece_start,
 )
 from nw_platform.sources.landing.trail import Hashes, Trail
@@ -52,6 +54,7 @@ class OpenContent:
     stream: ByteStream
     fingerprint: Fingerprint
     ahead: bytes = b""
+    first: bytes = b""  # how the content begins, where that is known and a receipt should say more of it
 
     def read(self, size: int) -> bytes:
         """Up to `size` bytes, none at the end."""
@@ -94,7 +97,8 @@ class Reader:
             SourceError: the file is gone, or holds another content than a moment ago; nothing was handed out.
         """
         reader = SpanReader(iter(()), span, span.state.get("header"))
-        reader.batches = self._planned(reader, span, make_framer)
+        if not span.state.get("moved"):
+            reader.batches = self._planned(reader, span, make_framer)
         return reader
 
     def recorded(self, span: Span, path: str, make_framer: Callable[[str | None, int], Any]) -> SpanReader:
@@ -113,7 +117,7 @@ class Reader:
         opened = self._open(span)
         framer = make_framer(reader.header, span.start)
         piece = _Piece(reader, span, framer, Trail(Hashes(opened.fingerprint, xxhash.xxh3_128())))
-        ending = _Ending()
+        ending = _Ending(first=opened.first)
         keep = False
         try:
             for data in _blocks(opened, piece, ending):
@@ -173,12 +177,15 @@ class Reader:
         opened = None
         try:
             if span.start:
+                # The more of the beginning a receipt knows, the better; what is packed can only be read forwards.
+                grows = state["head"][0] < IDENTIFYING and codec_of(path) is None
+                first = fill(stream, IDENTIFYING) if grows else b""
                 fingerprint = resume(stream, span.start, Mark(*state["mark"]) if state["mark"] else None)
-                opened = OpenContent(stream, fingerprint) if fingerprint else None
+                opened = OpenContent(stream, fingerprint, first=first) if fingerprint else None
             else:
-                length, expected = state["head"]
-                first = fill(stream, length)
-                opened = OpenContent(stream, Fingerprint(), first) if head_hash(first, length) == expected else None
+                head = (state["head"][0], state["head"][1])
+                first = fill(stream, head[0])
+                opened = OpenContent(stream, Fingerprint(), first) if begins_alike(first, head) else None
         except DamagedFileError:
             opened = None
         finally:
@@ -329,9 +336,8 @@ def _receipt_state(piece: _Piece, ending: _Ending) -> dict[str, Any]:
     """What the receipt keeps: enough to find the same bytes again."""
     planned, end = piece.span.state, piece.framer.position
     head = planned["head"]
-    if not piece.span.start:
-        length = head_length(min(end, len(ending.first)))
-        head = [length, head_hash(ending.first, length)]
+    if ending.first:
+        head = list(head_of(ending.first[:end]))
     found = piece.trail.at(end)
     state = {
         "path": planned["path"],
@@ -340,7 +346,10 @@ def _receipt_state(piece: _Piece, ending: _Ending) -> dict[str, Any]:
         "head": head,
         "mark": list(found[0].content.mark()) if found and end else None,
         "range": found[0].span.hexdigest() if found else "",
+        "file": planned.get("file", ""),
     }
+    if found and end:
+        state["tail"] = list(found[0].content.tail())
     if codec := codec_of(planned["path"]):
         state |= {"codec": codec, "exhausted": ending.exhausted}
     if piece.framer.header is not None:
@@ -373,7 +382,9 @@ def resume(stream: ByteStream, position: int, mark: Mark | None) -> Fingerprint 
     """
     start = last_piece_start(position) if mark else 0
     fingerprint = Fingerprint(mark.chain if mark else "", start)
-    stream.skip_to(start)
+    before = min(TAIL, start)
+    stream.skip_to(start - before)
+    fingerprint.precede(fill(stream, before))
     return fingerprint if feed(stream, fingerprint, position) and mark in (None, fingerprint.mark()) else None
 
 

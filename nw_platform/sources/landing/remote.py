@@ -9,7 +9,16 @@ from typing import Any, Final
 
 from nw_platform.errors import SourceError
 from nw_platform.record.hours import to_us
-from nw_platform.sources.landing.files import GuardedFile, Listing, RawFile, Stamp, guarded, no_file, reason_of
+from nw_platform.sources.landing.files import (
+    GuardedFile,
+    Identity,
+    Listing,
+    RawFile,
+    Stamp,
+    guarded,
+    no_file,
+    reason_of,
+)
 from nw_platform.sources.landing.globs import Glob, is_ready, ready_name
 
 _TIME_KEYS: Final = ("mtime", "LastModified", "last_modified", "modificationTime", "modified", "modify", "created")
@@ -21,6 +30,7 @@ class RemoteFiles:
     """A file system that fsspec knows."""
 
     local = False
+    tags_are_ids = False  # they are ETags
 
     def __init__(self, system: Any, root: str, url: str) -> None:  # noqa: ANN401  (fsspec has no types)
         self._system = system
@@ -61,11 +71,17 @@ class RemoteFiles:
                 listing.files[path] = _stamp_of(info)
             else:
                 listing.others.append(path)
+                listing.other_stamps[path] = _stamp_of(info)
         return listing
 
     def stat(self, path: str) -> Stamp:
         """See Files."""
         return guarded(path, lambda: _stamp_of(self._system.info(self._full(path))))
+
+    def identify(self, path: str, stamp: Stamp) -> Identity:
+        """See Files. An ETag names a content and not a file: it is another one as soon as the file has grown."""
+        del path, stamp
+        return Identity("")
 
     def open(self, path: str) -> RawFile:
         """See Files."""

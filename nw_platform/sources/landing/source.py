@@ -14,7 +14,7 @@ from nw_platform.errors import SourceError
 from nw_platform.record.spans import Receipt, Span
 from nw_platform.sources.contract import Budget, Plan, SpanReader, Survey
 from nw_platform.sources.landing.files import Files, Listing, Stamp
-from nw_platform.sources.landing.fingerprint import head_hash
+from nw_platform.sources.landing.fingerprint import begins_alike
 from nw_platform.sources.landing.globs import Glob
 from nw_platform.sources.landing.identity import peek, stems
 from nw_platform.sources.landing.ledger import Ledger, identity_of
@@ -34,6 +34,8 @@ class LandingSource:
     Args:
         url: fsspec URL or local folder; None: local files, named by absolute paths.
         path: glob relative to the URL, or an absolute path.
+        rotated: globs like `path`: where files may be found that are not in it any more.
+        follow_links: local files: follow links that lead out of the landing zone, too; otherwise they are named.
         growing: files may be written to: a line without an end waits for it. False: a ready file is whole.
         cache: the hint file; None: none. It may be deleted at any time.
         options: fsspec storage options.
@@ -45,12 +47,15 @@ class LandingSource:
         url: str | None,
         path: str,
         growing: bool = False,
+        rotated: Sequence[str] = (),
+        follow_links: bool = False,
         cache: Path | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> None:
         self._url, self._options = url, dict(options or {})
         self._glob = Glob(os.path.abspath(path) if url is None else path.removeprefix("./"))  # noqa: PTH100  (no link is resolved)
-        self._growing = growing
+        self._rotated = [Glob(os.path.abspath(p) if url is None else p.removeprefix("./")) for p in rotated]  # noqa: PTH100
+        self._growing, self._follow_links = growing, follow_links
         self._cache = cache
         self._opened: Files | None = None
         self._reader: Reader | None = None
@@ -86,7 +91,14 @@ class LandingSource:
         """See Source."""
         listing = self._files.listing(self._glob)
         plan = Planner(
-            self._files, self._ledger, listing, now, budget, growing=self._growing, failed=self._failed
+            self._files,
+            self._ledger,
+            listing,
+            now,
+            budget,
+            growing=self._growing,
+            rotated=self._rotated,
+            failed=self._failed,
         ).plan()
         if self._ledger.learned:
             self._unsaved, self._ledger.learned = max(self._unsaved, len(self._ledger.contents)), False
@@ -129,7 +141,7 @@ class LandingSource:
     @property
     def _files(self) -> Files:
         if self._opened is None:
-            self._opened = open_files(self._url, self._options)
+            self._opened = open_files(self._url, self._options, follow_links=self._follow_links)
         return self._opened
 
     def _save(self) -> None:
@@ -181,11 +193,11 @@ class LandingSource:
         return dict.fromkeys([*after.get(span.source, ()), *unknown])
 
     def _begins_like(self, path: str, span: Span) -> bool:
-        length, expected = span.state["head"]
+        head = (span.state["head"][0], span.state["head"][1])
         try:
             stamp = self._files.stat(path)
             if codec_of(path) is None and stamp.size < span.end:
                 return False
-            return bool(head_hash(peek(self._files, path, stamp).first, length) == expected)
+            return begins_alike(peek(self._files, path, stamp).first, head)
         except SourceError:
             return False

@@ -16,19 +16,21 @@ from nw_platform.sources.landing.native import hdfs_files
 from nw_platform.sources.landing.remote import RemoteFiles
 
 
-def open_files(url: str | None, options: Mapping[str, Any]) -> Files:
+def open_files(url: str | None, options: Mapping[str, Any], *, follow_links: bool = True) -> Files:
     """The file system of a URL (fsspec) or a local folder; None: the local one, with absolute paths.
+
+    Without `follow_links`, a local link that leads out of the landing zone is named instead of followed.
 
     Raises:
         ConfigError: no file system is known for the URL.
     """
     if url is None:
-        return LocalFiles("")
+        return LocalFiles("", follow_links=follow_links)
     parts = urlsplit(url)
     if parts.scheme == "file":
-        return LocalFiles(unquote(parts.path))
+        return LocalFiles(unquote(parts.path), follow_links=follow_links)
     if "://" not in url and "::" not in url:
-        return LocalFiles(os.path.abspath(url))  # noqa: PTH100  (a path is text here, also on other file systems)
+        return LocalFiles(os.path.abspath(url), follow_links=follow_links)  # noqa: PTH100  (a path is text here, also on other file systems)
     if parts.scheme in {"webhdfs", "swebhdfs"}:
         from nw_platform.sources.landing.webhdfs import webhdfs_files  # noqa: PLC0415  (an HTTP client: half a second)
 

@@ -7,7 +7,16 @@ from typing import NamedTuple, Protocol
 
 from nw_platform.errors import SourceError
 from nw_platform.sources.contract import Problem
-from nw_platform.sources.landing.files import GuardedFile, Listing, RawFile, Stamp, guarded, no_file, reason_of
+from nw_platform.sources.landing.files import (
+    GuardedFile,
+    Identity,
+    Listing,
+    RawFile,
+    Stamp,
+    guarded,
+    no_file,
+    reason_of,
+)
 from nw_platform.sources.landing.globs import Glob, States, is_ready, ready_name
 
 
@@ -35,6 +44,7 @@ class TreeFiles:
     """See Files."""
 
     local = False
+    tags_are_ids = True
 
     def __init__(self, tree: Tree, root: str, url: str) -> None:
         self._tree = tree
@@ -58,6 +68,11 @@ class TreeFiles:
     def stat(self, path: str) -> Stamp:
         """See Files."""
         return guarded(path, lambda: self._tree.stamp(self._full(path)))
+
+    def identify(self, path: str, stamp: Stamp) -> Identity:
+        """See Files."""
+        del path
+        return Identity(str(stamp.tag))
 
     def open(self, path: str) -> RawFile:
         """See Files."""
@@ -83,6 +98,7 @@ class TreeFiles:
                 listing.files[prefix + name] = stamp
             else:
                 listing.others.append(prefix + name)
+                listing.other_stamps[prefix + name] = stamp
 
     def _entries(self, folder: str, listing: Listing) -> Iterable[Entry]:
         """What is in a folder. One below the root may be gone since it was listed, or may be forbidden."""
