@@ -104,14 +104,16 @@ class Planner:
             return True
         if self._is_in_the_making(file, seen):
             return True
-        doubt = _doubt(path, file.like) if file.like is not None else ""
+        alike = file.like
         for content in lost.like(seen.first, path):
             judgement = judge(self._files, path, stamp, content, old=self._ledger.old_of(content))
             if judgement.is_same:
                 self._recognition.find(content, path, stamp, judgement)
                 return self._add(content, seen) if content.is_unread() else True
-            if judgement.verdict is Verdict.NEW_IN_DOUBT and not doubt:
-                doubt = _doubt(path, content)
+            if judgement.verdict is Verdict.NEW_IN_DOUBT and not self._recognition.is_found_elsewhere(content):
+                alike = alike or content
+        if alike is not None and self._recognition.is_found_elsewhere(alike):
+            alike = None
         generation = self._ledger.generations.get(path, 0)
         content = Content(
             name=path,
@@ -128,7 +130,7 @@ class Planner:
             damage=None,
             seen=self._now,
             file_id=self._files.identify(path, stamp).id,
-            doubt=doubt,
+            doubt="" if alike is None else _doubt(path, alike),
         )
         return self._add(content, seen)
 

@@ -169,13 +169,17 @@ class Recognition:
 
     def _search_in_glob(self) -> None:
         """Find lost contents among files of the glob, by id and by name; what else they hold is looked at later."""
+        # A chain of renames puts known files under known names: their ids say which is which.
+        self._replaced = [r for r in self._replaced if not self._recognise(Unknown(r.path, r.stamp), by_id_alone=True)]
         unknown, self._result.unknown = self._result.unknown, []
         for file in unknown:
             if not self._recognise(file):
                 self._result.unknown.append(file)
 
-    def _recognise(self, file: Unknown) -> bool:
+    def _recognise(self, file: Unknown, *, by_id_alone: bool = False) -> bool:
         for content in self._result.lost.by_id_or_name(file.path, file.stamp):
+            if by_id_alone and content.stamp.tag != file.stamp.tag:
+                continue
             if codec_of(file.path) is not None and self._settling.is_fresh(file.stamp):
                 return False  # an archive may be in the making: see Planner
             try:
@@ -200,6 +204,18 @@ class Recognition:
         if content.is_unread():
             self._result.unread.append(content)
 
+    def is_found_elsewhere(self, content: Content) -> bool:
+        """Look for one lost content out of the glob's sight, too; moves it to where it is."""
+        if content.key not in self._result.lost.contents:
+            return True
+        stamp = self._elsewhere.stamp_of(content)
+        if stamp is not None and self._follow(content, stamp):
+            return True
+        for candidate, _, judgement in list(self._elsewhere.holders([content])):
+            self.find(content, candidate.path, candidate.stamp, judgement)
+            return True
+        return False
+
     def _search_elsewhere(self) -> None:
         """Find lost contents in files that the glob does not match."""
         wanted = []
@@ -218,6 +234,8 @@ class Recognition:
 
     def _follow(self, content: Content, stamp: Stamp) -> bool:
         """Look at a content that was found out of sight before. False: it is not there any more."""
+        if self._files.tags_are_ids and stamp.tag != content.stamp.tag:
+            return False
         if stamp != content.stamp:
             judgement = judge(self._files, content.path, stamp, content, old=Old.GONE, thoroughly=False)
             if not judgement.is_same:
@@ -238,7 +256,9 @@ class Recognition:
         for replaced in self._replaced:
             content, stamp, judgement = replaced.content, replaced.stamp, replaced.judgement
             if content.key not in self._result.lost.contents:
-                self._result.unknown.append(Unknown(replaced.path, stamp))
+                file = Unknown(replaced.path, stamp)
+                if not self._recognise(file):
+                    self._result.unknown.append(file)
                 continue
             self._result.lost.remove(content)
             self._take(content, content.path, stamp, judgement)
