@@ -5,7 +5,6 @@ Nothing is read but the file itself: sources, secrets and the clock are not touc
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Mapping
@@ -25,6 +24,7 @@ from nw_platform.streams import document, problems
 from nw_platform.streams.channels import Alerts
 from nw_platform.streams.declaration import StreamDecl
 from nw_platform.streams.entry import MOST_HOURS, EventTimeEntry, StreamEntry
+from nw_platform.streams.globs import glob_problems
 from nw_platform.streams.names import BUILT_IN_TABLES, stream_name_problem
 from nw_platform.streams.problems import ConfigProblem, nearest
 from nw_platform.streams.quantities import Duration
@@ -36,7 +36,6 @@ __all__ = ["BUILT_IN_TABLES", "CONFIG_NAME", "ConfigFile", "Settings", "check_hi
 
 CONFIG_NAME: Final = "neverwinter.yaml"
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_MOST_ALTERNATIVES: Final = 1000
 _NAME_OF_A_FOLDER: Final = re.compile(r"[/\\\x00-\x1f\x7f]|\A\.{1,2}\Z")
 _SUFFIX_LIMIT: Final = 10 << 20  # bytes; no configuration is larger
 
@@ -236,18 +235,10 @@ def _stream_problems(stream: StreamEntry, sources: Mapping[str, SourceEntry], ba
     if kind == "landing" and stream.lanes > 1:
         found.append(ConfigProblem(("lanes",), f"found {stream.lanes}; allowed: 1 for {where}"))
     if kind == "landing":
-        found += _glob_problems(stream, base)
+        found += glob_problems(stream, base)
     elif stream.rotated or stream.follow_links:
         key = "rotated" if stream.rotated else "follow_links"
         found.append(ConfigProblem((key,), f"{key}, but {where} has no files; allowed: with a landing source"))
-    return found
-
-
-def _glob_problems(stream: StreamEntry, base: str) -> list[ConfigProblem]:
-    """What is wrong with the globs of a stream of files."""
-    found = [] if stream.path is None else _path_problems(("path",), stream.path, stream.source, base)
-    for number, pattern in enumerate(stream.rotated):
-        found += _path_problems(("rotated", number), pattern, stream.source, base)
     return found
 
 
@@ -266,30 +257,6 @@ def _format_problems(stream: StreamDecl) -> list[ConfigProblem]:
         path = ("streams", stream.name, *(key.split(".") if named else ()))
         return [ConfigProblem(path, text if named else str(error))]
     return []
-
-
-def _path_problems(key: tuple[str | int, ...], path: str, source: str | None, base: str) -> list[ConfigProblem]:
-    text = None
-    if "\x00" in path or "\n" in path:
-        text = "a path without control characters"
-    elif source is not None and (path.startswith("/") or ".." in path.split("/") or _URL.match(path)):
-        text = f"a glob relative to the url of source {source}, without '..', like access/*.log*"
-    elif source is None and _URL.match(path):
-        text = "a path of this machine; for another file system declare a source of kind landing with its url"
-    elif source is None and _URL.match(base) and not path.startswith("/"):
-        text = "an absolute path, because the configuration is not on this machine"
-    elif path.endswith("/"):
-        text = f"a glob of files, like {path}*.log"
-    elif path.count("[") > path.count("]"):
-        text = "a glob whose '[' is closed by ']'"
-    elif _alternatives(path) > _MOST_ALTERNATIVES:
-        text = f"a glob whose braces stand for at most {_MOST_ALTERNATIVES:,} paths"
-    return [ConfigProblem(key, f"found {path!r}; allowed: {text}")] if text else []
-
-
-def _alternatives(path: str) -> int:
-    """The number of paths that the braces of a glob stand for."""
-    return math.prod(inside.count(",") + 1 for inside in re.findall(r"\{([^{}]*)\}", path))
 
 
 def _resolve(file: ConfigFile, *, base: str, origin: str, work: Path | None) -> Settings:
