@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from benchmarks import deltas, freshness, ingest, kafka, sql, watchdog
+from benchmarks import deltas, freshness, ids, ingest, kafka, sql, watchdog
 from benchmarks.figures import Figure, table
 
 
@@ -68,6 +68,7 @@ NAMES: Final[dict[str, Callable[[Path, Scale], Iterable[Figure]]]] = {
     "json": lambda to, by: ingest.figures("json", to, megabytes=by.megabytes, pairs=by.pairs),
     "deltas": lambda to, by: deltas.figures("session", to, minutes=by.minutes, per_second=by.per_second),
     "uuids": lambda to, by: deltas.figures("uuid", to, minutes=by.minutes, per_second=by.uuids_per_second),
+    "ids": lambda to, by: ids.figures(to, records=by.backlog),
     "kafka": lambda to, by: kafka.figures(to, records=by.records, pairs=by.pairs),
     "backlog": lambda to, by: kafka.backlog(to, records=by.backlog),
     "freshness": lambda to, by: freshness.figures(to, per_second=by.per_second, minutes=by.steady_minutes),
@@ -85,7 +86,7 @@ def main() -> int:
     parser.add_argument(
         "--per-second", type=int, help=f"records of a delta (default {FULL.per_second}; uuids: a quarter)"
     )
-    parser.add_argument("--records", type=int, help=f"in Kafka (default {FULL.records}; backlog: {FULL.backlog})")
+    parser.add_argument("--records", type=int, help=f"in Kafka (default {FULL.records}; backlog, ids: {FULL.backlog})")
     parser.add_argument("--minutes", type=float, help=f"of steady records (default {FULL.steady_minutes:g})")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that everything runs, proves no figure")
     args = parser.parse_args()

@@ -62,12 +62,12 @@ def figures(ids: str, folder: Path, *, minutes: int, per_second: int) -> Iterato
     yield Figure(f"deltas of {per_second:,} records/s, {ids} ids: peak memory", peak, " GiB", at_most=1.5)
 
 
-def delta(folder: str, now: int) -> int:
-    """One tick at `now`. Returns how many records are new in logs."""
+def delta(folder: str, now: int, *, whole: bool = False) -> int:
+    """One tick at `now`; `whole`: until nothing is left. Returns how many records are new in logs."""
     root = Path(folder)
     settings = parse(configuration(root, root / "landing", _STREAM), base=folder, origin="benchmark")
     with Session(settings) as session:
-        report = run_tick(session, lambda: now)
+        report = run_tick(session, lambda: now, until_caught_up=whole)
     if report.failures or report.problems:
         raise SystemExit(f"the platform failed: {report.failures} {report.problems}")
     return sum(batch.normal for batch in report.batches)

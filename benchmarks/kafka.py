@@ -71,6 +71,8 @@ def figures(folder: Path, *, records: int, pairs: int) -> Iterator[Figure]:
         yield _ratio(
             "kafka, 0.1 % broken: rate, of the plain consumer", found["plain"], found["platform"], broken, at_least=0.45
         )
+        peak = max(taken.peak for taken in found["platform"]) / _GIB
+        yield Figure("kafka, 0.1 % broken: peak memory", peak, " GiB", at_most=1.2)
         if reason := spark_kafka.missing():
             yield Figure("kafka: rate, of Spark's batch", float("nan"), detail=f"not measured: {reason}")
             return

@@ -50,6 +50,7 @@ class Outcome:
     failed: int = 0  # messages that did not arrive this time
     waiting: int = 0  # messages that will be tried again
     open: int = 0  # alerts that are open now
+    reasons: tuple[str, ...] = ()  # a line for each channel that could not be told, or still waits: why
 
     def told(self) -> str:
         """One line."""
@@ -173,14 +174,16 @@ class Alerting:
             raise LakeError("the table alerts is changed by others all the time; the next evaluation tries again")
         if not mine:
             state = self._table.read().state if events else reading.state
-            return Outcome(tuple(events), waiting=state.waiting, open=len(state.open))
+            return Outcome(tuple(events), waiting=state.waiting, open=len(state.open), reasons=state.reasons)
         waiting = outbound([*mine, *others], self._policy, lambda filed: filed.claimed_by == self._claimant.name)
         done = send(waiting, self._opened, now=now, clock=clock)
         self._settle(mine, done, now)
         state = self._table.read().state
         reached(AlertStep.REMEMBERED)
         sent = sum(delivery.state == "sent" for delivery in done.values())
-        return Outcome(tuple(events), sent, len(done) - sent, state.waiting, len(state.open))
+        given_up = [one for one in done.values() if one.state == "given_up"]
+        reasons = (*dict.fromkeys(f"channel {one.channel}: given up: {one.error}" for one in given_up), *state.reasons)
+        return Outcome(tuple(events), sent, len(done) - sent, state.waiting, len(state.open), reasons)
 
     def _claim(
         self, reading: Reading, events: Sequence[Event], now: int, until: int

@@ -45,6 +45,20 @@ class AlertState:
         rows = [filed.event.deliveries for filed in self.pending.values()]
         return len({(one.channel, one.message_id) for row in rows for one in row if one.state == "pending"})
 
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """A line for each channel at which messages wait: how many, and why the last attempt failed."""
+        rows = [filed.event.deliveries for filed in self.pending.values()]
+        pending = [one for row in rows for one in row if one.state == "pending"]
+        found = []
+        for channel in sorted({one.channel for one in pending}):
+            mine = [one for one in pending if one.channel == channel]
+            errors = [one.error for one in sorted(mine, key=lambda one: one.attempts) if one.error]
+            count = len({one.message_id for one in mine})
+            why = errors[-1] if errors else "not tried yet"
+            found.append(f"channel {channel}: {count} waiting: {why}")
+        return tuple(found)
+
     def as_json(self) -> dict[str, Any]:
         """A JSON object."""
         return {

@@ -85,6 +85,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
     out.result([_as_json(a) if out.as_json else _as_row(a) for a in alerts], columns=_COLUMNS)
     waiting = state.waiting
     out.note(f"{len(alerts):,} open" + (f"; {waiting:,} message{'s' * (waiting > 1)} waiting" if waiting else ""))
+    for reason in state.reasons:
+        out.note(visible(reason))
     return 0
 
 
@@ -140,6 +142,8 @@ def _acknowledge(args: argparse.Namespace, alerting: Alerting, out: Output) -> i
     out.result(made, columns=("key", "acknowledged", "by"))
     already = len(matching) - len(made)
     out.note(f"alerts: {outcome.told()}" + (f"; {already} acknowledged before" if already > 0 else ""))
+    for reason in outcome.reasons:
+        out.note(visible(reason))
     return 1 if outcome.failed else 0
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from nw_platform.alerts.alert import Scope
 from nw_platform.alerts.dead_man import ping
 from nw_platform.alerts.evaluation import Alerting, scope_of
-from nw_platform.cli.output import Output, clock
+from nw_platform.cli.output import Output, clock, visible
 from nw_platform.errors import LakeError, UsageError
 from nw_platform.ingest.look import look, wait_of
 from nw_platform.ingest.outcome import Lag
@@ -121,6 +121,8 @@ def _deliver(
         out.error(f"alerts could not be delivered: {' '.join(str(error).split())}")
         return False
     out.note(f"alerts: {outcome.told()}")
+    for reason in outcome.reasons:
+        out.note(visible(reason))
     return not outcome.failed
 
 

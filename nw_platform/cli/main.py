@@ -11,6 +11,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Final, NoReturn, Protocol, cast
 
 from nw_platform.cli.allocation import keep_memory
@@ -142,6 +143,10 @@ def load_command(name: str) -> Command:
 
 def _run(arguments: list[str], out: Output) -> int:
     keep_memory()
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise UsageError("the folder that this command was started in was deleted; cd to one that is there") from None
     name = next((word for word in _without_global_values(arguments) if not word.startswith("-")), None)
     if name is not None and name not in COMMANDS:
         raise UsageError(f"there is no command {name!r}{_nearest(name, COMMANDS)}; see `nw --help`")

@@ -16,7 +16,7 @@ import json
 import shutil
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -26,6 +26,7 @@ import pyarrow as pa
 
 from nw_platform.ingest.batch import Parsed, in_pieces, pieces_by_hour
 from nw_platform.ingest.idset import Ids, IdSet, New
+from nw_platform.ingest.idtable import IdTable
 from nw_platform.ingest.steps import Step, reached
 from nw_platform.lake.engine import connect, scan
 from nw_platform.lake.scratch import say_not_kept
@@ -40,6 +41,7 @@ REBUILD_APP: Final = "rebuild"  # `logs`: the last apply that was a rebuild
 RETENTION_APP: Final = "retention"  # `logs`: the last apply that deleted hours
 _PATIENCE_S: Final = 60.0
 _LOOK_AGAIN_S: Final = 0.02
+_FORMAT: Final = 2  # of what is on disk
 _KEPT_HOURS: Final = 500  # hours remembered; the oldest are rebuilt if a late record needs them
 
 
@@ -58,7 +60,12 @@ class Remembered:
     def __init__(self, folder: Path | None, snapshot: Snapshot) -> None:
         """Use what `folder` holds of this table. None: remember nothing beyond this object."""
         self._folder, self._snapshot = folder, snapshot
-        self._state = [snapshot.table_id, snapshot.transaction(REBUILD_APP), snapshot.transaction(RETENTION_APP)]
+        self._state = [
+            _FORMAT,
+            snapshot.table_id,
+            snapshot.transaction(REBUILD_APP),
+            snapshot.transaction(RETENTION_APP),
+        ]
         self._hours: dict[str, IdSet] = {}
         self._saved: dict[str, _Known] = {}
         self._new: dict[str, New] = {}
@@ -78,7 +85,7 @@ class Remembered:
         """A bool for each row: it repeats an id of its event hour (in the snapshot, or in an earlier row)."""
         repeated = np.zeros(parsed.rows.num_rows, dtype=bool)
         self._new = {}
-        for hour, at, ids in _by_hour(parsed):
+        for hour, at, ids in _by_hour(parsed, self._snapshot.table_id):
             repeated[at], self._new[hour] = self._hour(hour).repeats(ids, len(at))
         return repeated
 
@@ -136,10 +143,10 @@ class Remembered:
             added = self._added_since(self._saved[hour], files) if hour in self._saved else None
             known = None if added is None else self._load(hour)
             if known is None or added is None:
-                known, added = IdSet(), files
+                known, added = IdSet(table=IdTable(self._folder)), files
             if added and not self._mark():  # what was loaded is written to in place
-                known, added = IdSet(), files
-            self._hours[hour] = _with_files(known, added)
+                known, added = IdSet(table=IdTable(self._folder)), files
+            self._hours[hour] = _with_files(known, added, self._snapshot.table_id)
         return self._hours[hour]
 
     def _load(self, hour: str) -> IdSet | None:
@@ -191,7 +198,7 @@ def alone(folder: Path) -> Iterator[Path | None]:
             return
 
 
-def _by_hour(parsed: Parsed) -> list[tuple[str, np.ndarray, Ids]]:
+def _by_hour(parsed: Parsed, salt: str) -> list[tuple[str, np.ndarray, Ids]]:
     """(hour, row numbers, ids) of the rows whose ids senders gave, by event hour."""
     if parsed.from_sender is None:
         return []
@@ -205,7 +212,7 @@ def _by_hour(parsed: Parsed) -> list[tuple[str, np.ndarray, Ids]]:
             if not mine.all():
                 at, taken = at[mine], [column.filter(pa.array(mine)) for column in taken]
             if len(at):
-                found.append((hour_of(hour * HOUR_US), at, Ids.of(*taken)))
+                found.append((hour_of(hour * HOUR_US), at, _ids(taken, salt)))
         return found
     mine = np.flatnonzero(parsed.from_sender)
     of_mine = parsed.hours[mine]
@@ -214,22 +221,28 @@ def _by_hour(parsed: Parsed) -> list[tuple[str, np.ndarray, Ids]]:
     for number, (hour, first) in enumerate(zip(hours, firsts, strict=True)):
         at = order[first : firsts[number + 1] if number + 1 < len(firsts) else None]
         if at[-1] - at[0] == len(at) - 1:  # one piece: no copy
-            ids = Ids.of(*(column.slice(at[0], len(at)) for column in columns))
+            ids = _ids([column.slice(at[0], len(at)) for column in columns], salt)
         else:
-            ids = Ids.of(*(column.take(pa.array(at)) for column in columns))
+            ids = _ids([column.take(pa.array(at)) for column in columns], salt)
         found.append((hour_of(int(hour) * HOUR_US), at, ids))
     return found
 
 
-def _with_files(known: IdSet, files: list[LakeFile]) -> IdSet:
+def _with_files(known: IdSet, files: list[LakeFile], salt: str) -> IdSet:
     """What is known, and the ids that files hold; derived ids among them do no harm."""
     if not files:
         return known
     with connect() as connection:
         for batch in connection.sql(scan(files, _ID_SCHEMA, partitions=())).to_arrow_reader(500_000):
-            ids = Ids.of(*(batch[name] for name in _ID_SCHEMA.names))
+            ids = _ids([batch[name] for name in _ID_SCHEMA.names], salt)
             known.add(known.repeats(ids, batch.num_rows)[1])
     return known
+
+
+def _ids(columns: Sequence[pa.Array], salt: str) -> Ids:
+    """Ids of the columns of `_ID_SCHEMA`."""
+    event_id, session, seq = columns
+    return Ids.of(event_id, session, seq, salt)
 
 
 def _flat(column: pa.ChunkedArray) -> pa.Array:

@@ -3,8 +3,9 @@
 Two forms, chosen by the id alone, so that the same id always finds itself:
     intervals   an id `<session>-<seq>` with 0 <= seq < 2^32 - 1 is a point (session, seq); a session's points are runs.
                 A well-behaved hour is a few intervals, whatever its number of records.
-    table       any other id is its 128-bit MD5 (RFC 1321) in an open-addressing table with linear probing. Two
-                different ids collide with probability 2^-128; an hour of 10^8 ids with about 10^-23.
+    table       any other id is its 128-bit MD5 (RFC 1321) in a table on disk (idtable.py). Two different ids collide
+                with probability 2^-128; an hour of 10^8 ids with about 10^-23. The id of the lake's table stands before
+                each text that is hashed: who does not know it cannot make two ids that collide.
 Both cost the same at the end of the hour as at its start. They are hints: rebuilt from `logs` at any time.
 """
 
@@ -19,15 +20,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nw_platform.lake.engine import connect
+from nw_platform.ingest.idtable import IdTable
+from nw_platform.lake.engine import connect, literal
 
 _SEQ_BITS: Final = np.uint64(32)
 _SEQ_MASK: Final = np.uint64((1 << 32) - 1)
 _MAX_SEQ: Final = (1 << 32) - 2
 _SESSION_ID: Final = r"(?s)^(?P<session>.*)-(?P<seq>0|[1-9][0-9]{0,9})$"
-_FIRST_SLOTS: Final = 1 << 12
-_MAX_LOAD: Final = 0.6
+_TABLE: Final = "others.bin"
 _FEW: Final = 4096
+_HASHED_AT_ONCE: Final = 1 << 17  # texts: what the engine holds of them is bounded
 
 
 @dataclass(slots=True)
@@ -42,8 +44,11 @@ class Ids:
     others: np.ndarray  # (n, 2) uint64: MD5 of the id
 
     @classmethod
-    def of(cls, event_id: pa.Array, session: pa.Array, seq: pa.Array) -> Ids:
-        """Split ids: `event_id` and `session` string, `seq` int64, of equal length; the latter two may be null."""
+    def of(cls, event_id: pa.Array, session: pa.Array, seq: pa.Array, salt: str = "") -> Ids:
+        """Split ids: `event_id` and `session` string, `seq` int64, of equal length; the latter two may be null.
+
+        `salt`: what is hashed before each text; ids of different salts cannot be compared.
+        """
         shaped = pc.equal(pc.binary_join_element_wise(session, pc.cast(seq, pa.string()), "-"), event_id)
         fits = pc.and_(pc.greater_equal(seq, 0), pc.less_equal(seq, _MAX_SEQ))
         is_session = pc.fill_null(pc.and_(shaped, fits), fill_value=False)
@@ -58,11 +63,11 @@ class Ids:
         seqs = seq.to_numpy(zero_copy_only=False).astype(np.uint64)
         return cls(
             session_at,
-            _md5_text(names.dictionary),
+            _md5_text(names.dictionary, salt),
             names.indices.to_numpy(zero_copy_only=False),
             seqs,
             other_at,
-            _md5_numbers(event_id.take(pa.array(other_at))),
+            _md5_numbers(event_id.take(pa.array(other_at)), salt),
         )
 
 
@@ -81,8 +86,8 @@ class IdSet:
     sessions: np.ndarray = field(default_factory=lambda: np.empty(0, "S32"))  # sorted
     starts: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint64))  # session number << 32 | first seq
     ends: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint64))  # likewise, last seq
-    slots: np.ndarray = field(default_factory=lambda: np.zeros((_FIRST_SLOTS, 2), np.uint64))
-    used: int = 0
+    table: IdTable = field(default_factory=IdTable)
+    used: int = 0  # numbers in the table
 
     def repeats(self, ids: Ids, rows: int) -> tuple[np.ndarray, New]:
         """Which of `rows` rows repeat an id that is in the set, or that an earlier one of these rows has.
@@ -95,7 +100,7 @@ class IdSet:
         if self._covered(new_keys).any() or (new_keys[1:] == new_keys[:-1]).any():
             repeated[ids.session_at] = self._covered(keys) | _seen_before(keys)
             new_keys = np.sort(keys[~repeated[ids.session_at]])
-        others = _find(self.slots, ids.others)[1] | _seen_before(ids.others)
+        others = self.table.contains(ids.others) | _seen_before(ids.others)
         repeated[ids.other_at] = others
         return repeated, New(new_keys, ids.others[~others])
 
@@ -108,20 +113,20 @@ class IdSet:
             self._merge(first, last)
         if len(new.others):
             self.used += len(new.others)
-            if self.used > _MAX_LOAD * len(self.slots):
-                self._grow()
-            _insert(self.slots, new.others)
+            self.table.insert(new.others, self.used)
 
     def save(self, folder: Path) -> None:
         """Write into a folder of its own."""
         folder.mkdir(parents=True, exist_ok=True)
-        np.savez(folder / "intervals.npz", sessions=self.sessions, starts=self.starts, ends=self.ends, used=self.used)
-        if isinstance(self.slots, np.memmap) and Path(str(self.slots.filename)).parent == folder:
-            self.slots.flush()
-        elif self.used:
-            temporary = folder / "slots.new.npy"
-            np.save(temporary, self.slots)
-            temporary.replace(folder / "slots.npy")
+        self.table.save(folder / _TABLE)
+        np.savez(
+            folder / "intervals.npz",
+            sessions=self.sessions,
+            starts=self.starts,
+            ends=self.ends,
+            used=self.used,
+            slots=len(self.table),
+        )
 
     @classmethod
     def load(cls, folder: Path) -> IdSet:
@@ -131,10 +136,8 @@ class IdSet:
             OSError, ValueError, KeyError: the files are not there or not whole; build the set anew.
         """
         with np.load(folder / "intervals.npz") as saved:
-            found = cls(saved["sessions"], saved["starts"], saved["ends"], used=int(saved["used"]))
-        if found.used:
-            found.slots = np.load(folder / "slots.npy", mmap_mode="r+")
-        return found
+            table = IdTable(folder, folder / _TABLE, int(saved["slots"]))
+            return cls(saved["sessions"], saved["starts"], saved["ends"], table, int(saved["used"]))
 
     def _keys(self, ids: Ids) -> np.ndarray:
         """Each session id as one number. Sessions not known yet are taken in first."""
@@ -166,14 +169,6 @@ class IdSet:
         self.starts = starts[np.concatenate(([0], apart))]
         self.ends = ends[np.concatenate((apart - 1, [len(ends) - 1]))]
 
-    def _grow(self) -> None:
-        old = self.slots
-        size = len(old)
-        while self.used > _MAX_LOAD * size / 2:
-            size *= 2
-        self.slots = np.zeros((size, 2), np.uint64)
-        _insert(self.slots, np.asarray(old[old.any(axis=1)]))
-
 
 def _parts(event_id: pa.Array, known: pa.Array, session: pa.Array, seq: pa.Array) -> tuple[pa.Array, pa.Array]:
     """Session and seq of every id that has the form of one; null in the others."""
@@ -182,30 +177,6 @@ def _parts(event_id: pa.Array, known: pa.Array, session: pa.Array, seq: pa.Array
     number = pc.if_else(pc.less_equal(number, _MAX_SEQ), number, pa.scalar(None, pa.int64()))
     name = pc.if_else(pc.is_valid(number), pc.struct_field(found, "session"), pa.scalar(None, pa.string()))
     return pc.if_else(known, session, name), pc.if_else(known, seq, number)
-
-
-def _find(slots: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each key (n, 2): the slot it is in, or the first empty one on its way; and whether it is there."""
-    mask = np.uint64(len(slots) - 1)
-    at = keys[:, 0] & mask
-    found = np.zeros(len(keys), dtype=bool)
-    open_ = np.arange(len(keys))
-    while len(open_):
-        there = slots[at[open_]]
-        same = (there == keys[open_]).all(axis=1)
-        found[open_[same]] = True
-        going = ~same & there.any(axis=1)
-        open_ = open_[going]
-        at[open_] = (at[open_] + np.uint64(1)) & mask
-    return at, found
-
-
-def _insert(slots: np.ndarray, keys: np.ndarray) -> None:
-    """Put keys, all different and none there yet, into slots that have room for them."""
-    while len(keys):
-        at, _ = _find(slots, keys)
-        slots[at] = keys  # where several want one slot, one of them gets it
-        keys = keys[(slots[at] != keys).any(axis=1)]
 
 
 def _seen_before(keys: np.ndarray) -> np.ndarray:
@@ -221,20 +192,27 @@ def _seen_before(keys: np.ndarray) -> np.ndarray:
     return seen
 
 
-def _md5_text(texts: pa.Array) -> np.ndarray:
+def _md5_text(texts: pa.Array, salt: str) -> np.ndarray:
     if len(texts) <= _FEW:  # sessions, not records: a call of the engine would cost more
-        return np.array([hashlib.md5(t.encode(), usedforsecurity=False).hexdigest() for t in texts.to_pylist()], "S32")
-    return np.array(_hashed(texts, "md5(t)")[0].to_pylist(), dtype="S32")
+        hashed = [hashlib.md5((salt + t).encode(), usedforsecurity=False).hexdigest() for t in texts.to_pylist()]
+        return np.array(hashed, "S32")
+    return np.array(_hashed(texts, salt, "md5(t)")[0].to_pylist(), dtype="S32")
 
 
-def _md5_numbers(texts: pa.Array) -> np.ndarray:
+def _md5_numbers(texts: pa.Array, salt: str) -> np.ndarray:
     if not len(texts):
         return np.empty((0, 2), np.uint64)
-    upper, lower = _hashed(texts, "md5_number_upper(t)", "md5_number_lower(t)")
-    return np.column_stack((upper.to_numpy(), lower.to_numpy() | np.uint64(1)))  # never all zero: that is "empty"
+    hashed = np.empty((len(texts), 2), np.uint64)
+    for first in range(0, len(texts), _HASHED_AT_ONCE):
+        part = texts.slice(first, _HASHED_AT_ONCE)
+        upper, lower = _hashed(part, salt, "md5_number_upper(t)", "md5_number_lower(t)")
+        hashed[first : first + len(part), 0] = upper.to_numpy()
+        hashed[first : first + len(part), 1] = lower.to_numpy() | np.uint64(1)  # never all zero: that is "empty"
+    return hashed
 
 
-def _hashed(texts: pa.Array, *expressions: str) -> list[pa.ChunkedArray]:
+def _hashed(texts: pa.Array, salt: str, *expressions: str) -> list[pa.ChunkedArray]:
     with connect() as connection:
         connection.register("texts", pa.table({"t": texts}))
-        return list(connection.sql(f"SELECT {', '.join(expressions)} FROM texts").to_arrow_table().columns)
+        salted = f"SELECT {literal(salt)} || t AS t FROM texts"
+        return list(connection.sql(f"SELECT {', '.join(expressions)} FROM ({salted})").to_arrow_table().columns)

@@ -36,7 +36,7 @@ class BatchReport:
     spans: int
     event_hours: dict[str, int]
     planned_time: int
-    seconds: float
+    seconds: float  # wall clock, without what overlapped with the batch before: they add up to the time that passed
     problems: int = 0
 
 

@@ -46,7 +46,7 @@ class Taken:
     receipt: Receipt
     parsed: Parsed
     problems: int
-    seconds: float
+    began: float  # time.perf_counter() when the batch was begun
 
 
 class Pipeline:
@@ -74,6 +74,7 @@ class Pipeline:
         self._sniffed = sniffed  # kept in receipts, so that a stream is sniffed once
         self._done: dict[str, int] = {}  # lanes of epochs before -> the receipt up to which nothing is left of them
         self._last: Receipt | None = None  # the lane's last receipt, once recovered; None: recover first
+        self._put_until = 0.0  # time.perf_counter() when the last batch was in logs
         self.problems: list[Problem] = []  # met by the last plan and batch
         self.failed: set[tuple[str, int, int]] = set()  # spans of batches of which nothing could be read
 
@@ -226,13 +227,18 @@ class Pipeline:
         self.source.advance(receipt)
         self._last = receipt
         reached(Step.SOURCE_ADVANCED)
-        return Taken(receipt, parsed, len(self.problems), time.perf_counter() - started)
+        return Taken(receipt, parsed, len(self.problems), started)
 
     def put(self, taken: Taken, now: int) -> BatchReport:
-        """The second half of a step, in order: what was taken goes into logs. A second thread may do it meanwhile."""
-        started = time.perf_counter()
+        """The second half of a step, in order: what was taken goes into logs. A second thread may do it meanwhile.
+
+        A batch is read while the one before it is put, so its seconds begin where those of the other end: they add up
+        to the time that has passed.
+        """
         applied = self.apply(taken.receipt, taken.parsed, now)
-        seconds = taken.seconds + time.perf_counter() - started
+        ended = time.perf_counter()
+        seconds = ended - max(taken.began, self._put_until)
+        self._put_until = ended
         return batch_report(taken.receipt, applied, seconds, taken.problems)
 
     def parse(self, rows: pa.Table, spans: Sequence[Span], planned: int) -> Parsed:

@@ -28,8 +28,8 @@ from nw_platform.record.spans import Receipt, Span
 class Budget:
     """What one batch may take at most."""
 
-    bytes: int = 192 << 20  # unpacked
-    records: int = 1_000_000
+    bytes: int = 128 << 20  # unpacked; with `records`, what the memory of a run depends on (docs/benchmarks.md)
+    records: int = 600_000
     spans: int = 5_000
 
 

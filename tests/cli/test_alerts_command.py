@@ -196,6 +196,8 @@ def test_a_channel_that_fails_ends_with_1_and_shows_no_secret(nw, receiver):
     code, out, err = nw("check", "--at", MISSED, "--deliver")
     assert code == 1
     assert "1 failed; 1 waiting" in err
+    assert "channel hook: 1 waiting: " in err
+    assert "500" in err.partition("channel hook: ")[2]
     assert "s3cret" not in out + err + nw("alerts", "list", "--all", "--json")[1]
 
 
@@ -266,7 +268,10 @@ def test_a_stream_that_nobody_knows_has_no_alerts_to_list(nw, home):
 def test_list_says_how_many_messages_wait(nw, receiver):
     receiver.status = 500
     nw("check", "--at", MISSED, "--deliver")
-    assert nw("alerts", "list")[2] == "1 open; 1 message waiting\n"
+    counted, why = nw("alerts", "list")[2].splitlines()
+    assert counted == "1 open; 1 message waiting"
+    assert why.startswith("channel hook: 1 waiting: ")
+    assert "500" in why
     receiver.status = 200
     nw("check", "--at", LATER, "--deliver")
     assert nw("alerts", "list")[2] == "1 open\n"

@@ -173,3 +173,17 @@ def test_it_runs_from_any_folder_and_leaves_nothing_there(tmp_path):
     assert f"a: 1 file, format lines: {config.parent}/logs/*.log" in done.stdout
     assert list(here.iterdir()) == []
     assert sorted(p.name for p in config.parent.iterdir()) == ["logs", "nw.yaml"]
+
+
+def test_a_folder_that_was_deleted_is_one_line_that_says_so(tmp_path):
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    start = "import os, sys, pathlib; from nw_platform.cli.main import main; os.rmdir(os.getcwd()); sys.exit(main())"
+    for words in (["ingest", "--once"], ["sql", "SELECT 1"], ["init"], ["-c", "/there.yaml", "report", "summary"]):
+        folder.mkdir(exist_ok=True)
+        done = subprocess.run(
+            [sys.executable, "-c", f"import sys; sys.path.insert(0, {ROOT!r}); {start}", *words],
+            cwd=folder, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == "nw: the folder that this command was started in was deleted; cd to one that is there\n"

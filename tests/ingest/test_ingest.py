@@ -321,3 +321,15 @@ def test_a_batch_whose_rules_changed_between_raw_and_logs_is_said_where_it_is(wo
         before = world.versions(session)
         assert world.ingest(session).batches == []
         assert world.versions(session) == before
+
+
+def test_seconds_of_batches_add_up_to_no_more_than_the_time_that_passed(world):
+    for number in range(4):
+        world.write(f"app/{number}.log", b"".join(wire(world.now, id=f"{number}-{i}") for i in range(50)))
+    world.budget = Budget(spans=1)
+    with world.session() as session:
+        began = time.perf_counter()
+        report = world.ingest(session)
+        passed = time.perf_counter() - began
+    assert len(report.batches) == 4
+    assert 0 < sum(batch.seconds for batch in report.batches) <= passed
