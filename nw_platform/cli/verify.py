@@ -47,12 +47,15 @@ def run(args: argparse.Namespace, out: Output) -> int:
                 "records": report.records,
                 "findings": findings,
                 "orphans": list(report.orphans),
+                "files": report.files,
             }
         )
     elif findings:
         out.result(findings)
     else:
         out.result(f"{report.records:,} records in {report.batches:,} batches: all there, once, as they were read")
+    for name, told in report.files.items():
+        out.note(f"{name}: {told}")
     for orphan in report.orphans:
         out.note(f"orphan: {orphan} is named by no commit and is never read; it may be deleted")
     if findings:

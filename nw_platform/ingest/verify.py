@@ -3,6 +3,7 @@
 chain       sequences without a gap, each receipt holding the digest of the one before it
 spans       no gap and no overlap inside any file or partition
 files       every file that a table names is there, and is one of that table
+vanished    files that are gone with bytes that may be unread, as receipts say
 lost        what a source had deleted before it was read: that it is gone is known, and so it is no gap
 raw         every batch's records have the digest that its receipt says; nothing is there that no receipt knows
 logs        every position of raw is in `logs` or `duplicates`, exactly once, and nothing else is
@@ -21,6 +22,7 @@ import duckdb
 from nw_platform.errors import LakeError, NeverwinterError
 from nw_platform.ingest.batches import CurrentBatch, current_batches
 from nw_platform.ingest.completeness import hour_balances
+from nw_platform.ingest.filefates import fates_of_files
 from nw_platform.ingest.lakefiles import BadFile, bad_alert_files, bad_files
 from nw_platform.ingest.lanes import lanes_by_epoch
 from nw_platform.ingest.outcome import Progress, silent
@@ -42,7 +44,7 @@ class Finding:
     """One difference."""
 
     stream: str
-    what: str  # chain | unfinished | spans | lost | raw | logs | receipts | duplicates | alerts | table
+    what: str  # chain | unfinished | spans | vanished | lost | raw | logs | receipts | duplicates | alerts | table
     where: str
     detail: str
 
@@ -55,6 +57,7 @@ class VerifyReport:
     orphans: list[str] = field(default_factory=list)
     batches: int = 0
     records: int = 0
+    files: dict[str, str] = field(default_factory=dict)  # stream of files -> what is proven of them, and what is not
 
 
 def verify(
@@ -94,6 +97,13 @@ def _verify_stream(
     waiting = _waiting(lake, name, receipts)
     unfinished = _unfinished(lake, name, receipts, waiting)
     report.findings += [*_chain(name, receipts), *_end(lake, name, receipts), *unfinished, *_spans(name, receipts)]
+    fates = fates_of_files(receipts)
+    if fates is not None and fates.contents:
+        report.files[name] = fates.told()
+        report.findings += [
+            Finding(name, "vanished", f"{source}/{number}", reason)
+            for (source, number), reason in fates.vanished.items()
+        ]
     low, high = first or _FIRST, last or _LAST
     inside = [b for b in current_batches(receipts) if low <= b.arrival_hour < high]
     there = [batch for batch in inside if not batch.expired]

@@ -88,10 +88,11 @@ def _source(rules: StreamRules, seen: StreamObservations) -> Finding:
     """What the last look at the source met: these problems are in no receipt."""
     stream = rules.stream
     problems = [problem for problem in seen.problems if problem.kind != "repeat"]  # a receipt will say those
+    only_missing = bool(problems) and not seen.failure and all(problem.kind == "missing" for problem in problems)
     if not problems and not seen.failure:
         # What can be listed may still not be readable, unless all of it was read.
         is_known = not seen.is_listed_only or (seen.lag is not None and seen.lag.seconds == 0)
-        message = f"raw/{stream}: the source could be {'read' if is_known else 'listed'}"
+        message = f"raw/{stream}: the source could be {_how(seen, is_known=is_known)}"
         found = _finding(rules, None, "source", passed=True, message=message, numbers={"problems": 0})
         return found if is_known else replace(found, is_known=False)
     told = [_problem(p.kind, p.source, p.position, p.reason) for p in problems[:_SHOWN]]
@@ -105,9 +106,21 @@ def _source(rules: StreamRules, seen: StreamObservations) -> Finding:
     else:
         repair, advice = f"nw verify {stream}", "what is wrong is listed by"
     message = f"raw/{stream}: {'; '.join(told)}{more}; {advice}: {repair}"
-    return _finding(
+    found = _finding(
         rules, None, "source", passed=False, message=message, numbers={"problems": len(problems)}, repair=repair
     )
+    return replace(found, severity="warn") if only_missing else found  # it is still looked for
+
+
+def _how(seen: StreamObservations, *, is_known: bool) -> str:
+    """What a look at the source proves: files that were found are read to their ends, others nobody knows of."""
+    if not is_known:
+        return "listed"
+    vanished = sum(fault.kind == "vanished" for fault in seen.faults)
+    if vanished:
+        files = "one file" if vanished == 1 else f"{vanished:,} files"
+        return f"read to the end of all that was found; {files} vanished before, see the hours above"
+    return "read to the end of all that was found" if seen.files else "read"
 
 
 def _finding(
