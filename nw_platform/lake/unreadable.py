@@ -8,6 +8,7 @@ from typing import Final
 from nw_platform.record.hours import next_hour
 
 _FILE: Final = re.compile(r"(?:^|/)(raw|logs)/stream=([^/]+)/(dt=(\d{4}-\d\d-\d\d)/hour=(\d\d)/[^/\s'\"]+\.parquet)")
+_SHARED_FILE: Final = re.compile(r"(?:^|/)(receipts|duplicates|alerts)/(?:stream=[^/]+/)?dt=[^/]+/[^/\s'\"]+\.parquet")
 _REPAIR: Final = re.compile(r"nw repair(?: \w+)?$")  # where an error names it itself
 # How deltalake words that the log of a table is damaged.
 _DAMAGED: Final = ("Json error", "found gap", "Parquet", "parquet", "Arrow", "checkpoint", "No table metadata")
@@ -26,6 +27,15 @@ def repair_of(stream: str, error: Exception | str) -> str:
         return named[0]
     found = _FILE.search(text)
     return repair(stream, found[1], f"{found[4]}T{found[5]}") if found and found[2] == stream else ""
+
+
+def repair_named(error: Exception | str) -> str:
+    """The command that makes the file anew that an error names, whichever table it is of; '' if it names none."""
+    text = str(error)
+    if found := _FILE.search(text):
+        return repair(found[2], found[1], f"{found[4]}T{found[5]}")
+    shared = _SHARED_FILE.search(text)
+    return "" if shared is None else "nw repair"
 
 
 def repair(stream: str, layer: str, hour: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -16,12 +17,14 @@ import duckdb
 import pyarrow as pa
 
 from nw_platform.errors import LakeError, UsageError
+from nw_platform.ingest.lakefiles import bad_alert_files
 from nw_platform.lake.engine import connect, literal, quoted
 from nw_platform.lake.readonly import ReadOnlyFiles, lock
 from nw_platform.lake.remote import was_replaced
 from nw_platform.lake.spill import Spill
 from nw_platform.lake.store import ALERTS_SCHEMA, DUPLICATES_SCHEMA, RECEIPTS_SCHEMA, Lake
 from nw_platform.lake.tables import LakeFile, LakeTable
+from nw_platform.lake.unreadable import repair_named
 from nw_platform.record.hosts import center_of
 from nw_platform.record.hours import to_datetime
 from nw_platform.reports import live_views, report_views
@@ -33,6 +36,8 @@ from nw_platform.reports.tables import INT_VALUE_COUNTS, TABLES, Table
 from nw_platform.settings import Settings
 from nw_platform.streams.expectations import Values
 
+_LOG: Final = logging.getLogger(__name__)
+UNREADABLE: Final = "unreadable: "  # before what a query fails of that needs such a table
 _RUNS: Final = 5  # of a query whose files are replaced meanwhile
 
 
@@ -101,6 +106,7 @@ def execute(connection: duckdb.DuckDBPyConnection, query: str, parameters: Mappi
     Raises:
         UsageError: the query is wrong; one line.
         ReplacedError: a report file was replaced while it was read; on a new connection the query goes through.
+        LakeError: a table that the query needs cannot be read; it names the repair.
     """
     try:
         cursor = connection.execute(query, parameters)
@@ -113,6 +119,10 @@ def execute(connection: duckdb.DuckDBPyConnection, query: str, parameters: Mappi
     except duckdb.Error as error:
         if was_replaced(error):
             raise ReplacedError(one_line(error)) from error
+        if command := repair_named(error):
+            raise LakeError(f"{one_line(error)[:300]}; run: {command}") from error
+        if UNREADABLE in str(error):
+            raise LakeError(one_line(error).partition(UNREADABLE)[2]) from error
         raise UsageError(one_line(error)) from error
 
 
@@ -201,19 +211,18 @@ def _definitions(lake: Lake, settings: Settings, now: int, tables: Collection[st
             )
             if name in wanted
         )
-    alerts = _lake_sql(lake.alerts(), ALERTS_SCHEMA)
     for name in wanted & set(TABLES) - every - {"logs", "host_status", "sequence_gaps"}:
         if name == "receipts":
             yield name, _chosen(TABLES[name], _lake_sql(lake.receipts(), RECEIPTS_SCHEMA))
         elif name == "duplicates":
             yield name, _chosen(TABLES[name], _lake_sql(lake.duplicates(), DUPLICATES_SCHEMA))
         elif name == "alerts":
-            yield name, _chosen(TABLES[name], alerts)
+            yield name, _chosen(TABLES[name], _lake_sql(lake.alerts(), ALERTS_SCHEMA))
         else:
-            yield name, _report_sql(lake, settings, name, alerts)
+            yield name, _report_sql(lake, settings, name)
 
 
-def _report_sql(lake: Lake, settings: Settings, name: str, alerts: str) -> str:
+def _report_sql(lake: Lake, settings: Settings, name: str) -> str:
     files = report_files_sql(lake, TABLES[name])
     if name == "log_type_report":
         return report_views.log_type_report(files)
@@ -226,9 +235,20 @@ def _report_sql(lake: Lake, settings: Settings, name: str, alerts: str) -> str:
     if name == "value_coverage_top":
         return report_views.value_coverage_top(files, report_files_sql(lake, INT_VALUE_COUNTS, ("month",)))
     if name == "summary_report":
-        ledgers = live_views.ledgers({stream: _ledgers_sql(lake, stream) for stream in settings.streams})
-        return report_views.summary_report(files, alerts, ledgers, report_files_sql(lake, TABLES["minute_counters"]))
+        return _summary_sql(lake, settings, files)
     return _chosen(TABLES[name], files)
+
+
+def _summary_sql(lake: Lake, settings: Settings, files: str) -> str:
+    """The summary; without the alerts that are open, where those cannot be read."""
+    ledgers = live_views.ledgers({stream: _ledgers_sql(lake, stream) for stream in settings.streams})
+    minutes = report_files_sql(lake, TABLES["minute_counters"])
+    if problem := _alerts_problem(lake):
+        _LOG.warning("open_alerts of summary_report is null: %s", problem)
+        alerts = lake_scan([], schema_columns(ALERTS_SCHEMA), lake.alerts().partition_by)
+        summary = report_views.summary_report(files, alerts, ledgers, minutes)
+        return f"SELECT * REPLACE (CAST(NULL AS BIGINT) AS open_alerts) FROM ({summary})"
+    return report_views.summary_report(files, _lake_sql(lake.alerts(), ALERTS_SCHEMA), ledgers, minutes)
 
 
 def report_files_sql(lake: Lake, table: Table, grains: Collection[str] | None = None) -> str:
@@ -249,19 +269,40 @@ def _ledgers_sql(lake: Lake, stream: str) -> str:
     return _stream_sql(lake, stream, may_hold)
 
 
+def _alerts_problem(lake: Lake) -> str:
+    """Why the table of alerts cannot be read whole; '' if it can."""
+    try:
+        return next((f"{bad.file.path} of alerts {bad.told()}" for bad in bad_alert_files(lake)), "")
+    except LakeError as error:
+        return str(error)
+
+
 def _stream_sql(lake: Lake, stream: str, chosen: Callable[[LakeFile], bool] = lambda _: True) -> str:
     """All columns of a stream's logs, and dt and hour. `chosen`: of these files only."""
-    snapshot = lake.logs(stream).snapshot()
-    files = [file for file in snapshot.files() if chosen(file)] if snapshot is not None else []
+    try:
+        snapshot = lake.logs(stream).snapshot()
+        files = [file for file in snapshot.files() if chosen(file)] if snapshot is not None else []
+    except LakeError as error:
+        return _unreadable_sql(logs_columns({}), ("dt", "hour"), error)
     own = own_columns(snapshot.schema()) if snapshot is not None else {}
     return lake_scan(files, logs_columns(own), ("dt", "hour"), time="event_time")
 
 
 def _lake_sql(table: LakeTable, schema: pa.Schema) -> str:
     """A Delta table as it is, its partition columns included."""
-    snapshot = table.snapshot()
-    files = snapshot.files() if snapshot is not None else []
+    try:
+        snapshot = table.snapshot()
+        files = snapshot.files() if snapshot is not None else []
+    except LakeError as error:
+        return _unreadable_sql(schema_columns(schema), table.partition_by, error)
     return lake_scan(files, schema_columns(schema), table.partition_by)
+
+
+def _unreadable_sql(columns: Mapping[str, str], partitions: Sequence[str], error: LakeError) -> str:
+    """A SELECT of a table that cannot be read: it fails when it is run, so that queries on other tables do not."""
+    typed = [*columns.items(), *((name, "VARCHAR") for name in partitions)]
+    nulls = ", ".join(f"CAST(NULL AS {kind}) AS {quoted(name)}" for name, kind in typed)
+    return f"SELECT {nulls} WHERE error({literal(f'{UNREADABLE}{error}')}) IS NULL"
 
 
 def _chosen(table: Table, sql: str) -> str:
