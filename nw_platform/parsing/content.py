@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -13,6 +14,8 @@ __all__ = ["DIGITS_END", "any_ends_with", "has_byte", "has_capitals", "highest_b
 Mask: TypeAlias = npt.NDArray[np.bool_]
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 Offsets: TypeAlias = npt.NDArray[np.int32]
+Places: TypeAlias = npt.NDArray[np.intp]
+Begins: TypeAlias = Callable[[Places], Mask]
 
 DIGITS_END: Final = ord("9")  # digits, signs, dots, commas, quotes and blanks are not above it; letters are
 
@@ -47,6 +50,40 @@ def any_ends_with(text: pa.Array, byte: int) -> bool:
         return False
     last = np.maximum(offsets[1:] - offsets[0] - 1, 0)  # of an empty row: of the one before it
     return bool((content[last] == byte).any())
+
+
+def all_begin_with(text: pa.Array, byte: int) -> bool:
+    """Whether every string that is not empty or null begins with a byte."""
+    content, offsets = _content(text)
+    if not len(content):
+        return True
+    begins = offsets[:-1] - offsets[0]
+    if text.null_count or begins[-1] == len(content):
+        begins = begins[np.diff(offsets) > 0]
+    return bool((content[begins] == byte).all())
+
+
+def rows_where(text: pa.Array, find: Callable[[Bytes, Begins], Places], reach: int) -> Mask:
+    """The rows of a string array in which something occurs.
+
+    `find` gives the places in a piece of bytes where it begins, and can ask which places are beginnings of rows. It
+    looks at up to `reach` bytes around a place.
+    """
+    content, offsets = _content(text)
+    found = np.zeros(len(text), dtype=np.bool_)
+    for at in range(0, len(content), _PIECE):
+        start = max(0, at - reach)
+        first = start + int(offsets[0])
+
+        def begins(places: Places, first: int = first) -> Mask:
+            absolute = places + first
+            is_begin: Mask = offsets[np.searchsorted(offsets, absolute)] == absolute
+            return is_begin
+
+        places = find(content[start : at + _PIECE + reach], begins)
+        if len(places):
+            found[np.searchsorted(offsets, places + first, side="right") - 1] = True
+    return found
 
 
 def rows_with_byte(text: pa.Array, byte: int) -> Mask:

@@ -15,8 +15,17 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nw_platform.parsing.content import DIGITS_END, has_byte, highest_byte
-from nw_platform.parsing.json_leaves import FIELDS, Member, is_string, json_path
+from nw_platform.parsing.content import (
+    DIGITS_END,
+    Begins,
+    Bytes,
+    Places,
+    all_begin_with,
+    has_byte,
+    highest_byte,
+    rows_where,
+)
+from nw_platform.parsing.json_leaves import FIELDS, Member, json_path
 from nw_platform.parsing.native import literal, query
 
 __all__ = ["expected_length", "rest", "shortest_length", "unproven"]
@@ -24,11 +33,13 @@ __all__ = ["expected_length", "rest", "shortest_length", "unproven"]
 Lengths: TypeAlias = npt.NDArray[np.int64]
 Mask: TypeAlias = npt.NDArray[np.bool_]
 
-_NULL: Final = pa.scalar(None, pa.string())
 _DOT: Final = ord(".")
-# In the shortest form of JSON: literals that are none, and numbers that may have been written shorter.
-_NO_NUMBER: Final = r"(?i)(?:^|[:\[,])-?(?:nan|inf)"
-_LENGTHENED: Final = r"(?:^|[:\[,])-?(?:[0-9]*0\.0(?:[,\]}]|$)|0\.0)"
+_QUOTE: Final = ord('"')
+_LOWER: Final = np.uint8(0x20)
+_N, _A, _I, _ZERO = (np.uint8(ord(character)) for character in "nai0")
+_REACH: Final = 3
+_BEFORE_LITERAL: Final = np.isin(np.arange(256), list(b":[,-"))
+_DIGIT: Final = np.isin(np.arange(256), list(b"0123456789"))
 _INNER_FRAME: Final = len('"fields":{}')
 
 
@@ -57,16 +68,28 @@ def unproven(leaf: pa.Array) -> Mask | None:
     room beside it; what is no number may be NaN or Infinity; objects and arrays may hold both. That of a string is
     certain. None: there are none. What is among the answer without need costs time only.
     """
-    if leaf.null_count == len(leaf):
+    if leaf.null_count == len(leaf) or all_begin_with(leaf, _QUOTE):
         return None
     if highest_byte(leaf) <= DIGITS_END:
         return _mask(_is_lengthened(leaf)) if has_byte(leaf, _DOT) else None
-    others = pc.invert(is_string(leaf))
-    if not pc.any(others).as_py():
-        return None
-    some = pc.if_else(others, leaf, _NULL)
-    inside = pc.or_(pc.match_substring_regex(some, _NO_NUMBER), pc.match_substring_regex(some, _LENGTHENED))
-    return _mask(inside)
+    found = rows_where(leaf, _doubtful_places, _REACH)
+    return found if found.any() else None
+
+
+def _doubtful_places(data: Bytes, begins: Begins) -> Places:
+    """Where in JSON in its shortest form a literal that is none, or a number that may have been shorter, begins."""
+    lower = data | _LOWER
+    first, second = lower[:-1], lower[1:]
+    places = np.flatnonzero(((first == _N) & (second == _A)) | ((first == _I) & (second == _N)))
+    if len(places):
+        places = places[begins(places) | _BEFORE_LITERAL[data[np.maximum(places - 1, 0)]]]
+    zeros = np.flatnonzero((data[:-2] == _ZERO) & (data[1:-1] == _DOT) & (data[2:] == _ZERO))
+    if len(zeros):
+        # `0.0` begins a number (0.001), or ends one (1000.0), or lies inside one (10.05), which says nothing.
+        before, after = data[np.maximum(zeros - 1, 0)], data[np.minimum(zeros + _REACH, len(data) - 1)]
+        inside = _DIGIT[before] & _DIGIT[after] & ~begins(zeros) & ~begins(zeros + _REACH)
+        zeros = zeros[~inside]
+    return np.concatenate((places, zeros))
 
 
 def _is_lengthened(leaf: pa.Array) -> pa.Array:
