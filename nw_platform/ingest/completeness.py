@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from nw_platform.ingest.batches import current_batches
 from nw_platform.lake.engine import connect, scan
+from nw_platform.lake.lakefiles import named
 from nw_platform.lake.receipts import load_receipts
 from nw_platform.lake.store import Lake
 
@@ -51,7 +52,7 @@ def hour_balances(lake: Lake, stream: str) -> dict[str, Balance]:
 
 
 def duplicates_by_hour(lake: Lake, stream: str) -> dict[str, int]:
-    """Event hour -> dropped duplicates."""
+    """Event hour -> dropped duplicates. Raises LakeError where a file of them is a foreign one."""
     snapshot = lake.duplicates().snapshot()
     files = snapshot.files(stream=[stream]) if snapshot else []
     if not files:
@@ -60,4 +61,7 @@ def duplicates_by_hour(lake: Lake, stream: str) -> dict[str, int]:
         f"SELECT strftime(event_time, '%Y-%m-%dT%H'), count(*) FROM ({scan(files, _TIME, partitions=())}) GROUP BY 1"
     )
     with connect() as connection:
-        return dict(connection.execute(query).fetchall())
+        counts: dict[str | None, int] = dict(connection.execute(query).fetchall())
+    if None in counts:  # records without a time are of a foreign file
+        raise named(lake, stream, ValueError("records without a time in duplicates"))
+    return {str(hour): count for hour, count in counts.items()}

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from nw_platform.errors import CommitConflictError, LakeError, NeverwinterError
 from nw_platform.ingest.batches import current_batches
 from nw_platform.ingest.completeness import hour_balances
-from nw_platform.ingest.lakefiles import BadFile, bad_alert_files, bad_files
 from nw_platform.ingest.outcome import Progress, silent
 from nw_platform.ingest.pipeline import Pipeline
 from nw_platform.ingest.rebuild import rebuild
@@ -26,6 +25,7 @@ from nw_platform.ingest.repairraw import repair_raw
 from nw_platform.ingest.repairreceipts import repair_receipts
 from nw_platform.ingest.session import Session
 from nw_platform.lake.agreement import last_receipts, logs_ahead
+from nw_platform.lake.lakefiles import BadFile, bad_alert_files, bad_files
 from nw_platform.lake.mending import ASIDE, mend_log, set_log_aside
 from nw_platform.lake.receipts import load_receipts
 from nw_platform.record.hours import next_hour

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import pyarrow.fs as pafs
 
 from nw_platform.errors import LakeError
+from nw_platform.lake.lakefiles import bad_receipt_files
 from nw_platform.lake.parquet import WrittenFile
 from nw_platform.lake.receipts import (
     read_receipt_files,
@@ -43,8 +44,11 @@ def repair_receipts(lake: Lake, stream: str, now: int) -> ReceiptsRepaired:
     table = lake.receipts()
     snapshot = table.snapshot()
     there = snapshot.files(stream=[stream]) if snapshot is not None else []
-    good, broken = _read_each(lake, there, stream)
-    candidates = [*good, *_on_disk(lake, stream, {file.path for file in there}), *_in_commits(lake, stream)]
+    bad = bad_receipt_files(lake, stream)
+    good, broken = _read_each(lake, [file for file in there if file.path not in bad], stream)
+    left, _ = _read_each(lake, [file for file in there if file.path in bad], stream)
+    broken += [file for file in there if file.path in bad]
+    candidates = [*good, *left, *_on_disk(lake, stream, {file.path for file in there}), *_in_commits(lake, stream)]
     chosen = _chosen(candidates)
     have = {(r.lane, r.sequence): r for r in good}
     lacking = [receipt for place, receipt in sorted(chosen.items()) if have.get(place) != receipt]

@@ -23,13 +23,13 @@ from nw_platform.errors import LakeError, NeverwinterError
 from nw_platform.ingest.batches import CurrentBatch, current_batches
 from nw_platform.ingest.completeness import hour_balances
 from nw_platform.ingest.filefates import fates_of_files
-from nw_platform.ingest.lakefiles import BadFile, bad_alert_files, bad_files
 from nw_platform.ingest.lanes import lanes_by_epoch
 from nw_platform.ingest.outcome import Progress, silent
 from nw_platform.ingest.positions import balance, strangers
 from nw_platform.ingest.rawrows import batch_rows
 from nw_platform.ingest.session import Session
 from nw_platform.lake.agreement import lanes_behind, last_receipts, logs_ahead
+from nw_platform.lake.lakefiles import BadFile, bad_alert_files, bad_files
 from nw_platform.lake.receipts import load_receipts, receipts_app, receipts_of_commit
 from nw_platform.lake.store import Lake
 from nw_platform.lake.unreadable import repair_of, told

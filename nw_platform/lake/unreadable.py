@@ -9,7 +9,7 @@ from nw_platform.record.hours import next_hour
 
 _FILE: Final = re.compile(r"(?:^|/)(raw|logs)/stream=([^/]+)/(dt=(\d{4}-\d\d-\d\d)/hour=(\d\d)/[^/\s'\"]+\.parquet)")
 _SHARED_FILE: Final = re.compile(r"(?:^|/)(receipts|duplicates|alerts)/(?:stream=[^/]+/)?dt=[^/]+/[^/\s'\"]+\.parquet")
-_REPAIR: Final = re.compile(r"nw repair(?: \w+)?$")  # where an error names it itself
+_REPAIR: Final = re.compile(r"nw (?:repair(?: \w+)?|re(?:play|build) \S+ \S+ \S+)$")  # where an error names it itself
 # How deltalake words that the log of a table is damaged.
 _DAMAGED: Final = ("Json error", "found gap", "Parquet", "parquet", "Arrow", "checkpoint", "No table metadata")
 _COMMANDS: Final = {"raw": "replay", "logs": "rebuild"}  # raw is read again from the source, logs are made from raw

@@ -17,8 +17,8 @@ import duckdb
 import pyarrow as pa
 
 from nw_platform.errors import LakeError, UsageError
-from nw_platform.ingest.lakefiles import bad_alert_files
 from nw_platform.lake.engine import connect, literal, quoted
+from nw_platform.lake.lakefiles import bad_alert_files
 from nw_platform.lake.readonly import ReadOnlyFiles, lock
 from nw_platform.lake.remote import was_replaced
 from nw_platform.lake.spill import Spill

@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import duckdb
+import pyarrow as pa
 
 from nw_platform.errors import LakeError
 from nw_platform.lake.engine import connect
+from nw_platform.lake.lakefiles import named
 from nw_platform.lake.store import Lake
 from nw_platform.lake.tables import LakeFile, Snapshot
 from nw_platform.lake.unreadable import repair_of, told
@@ -24,6 +27,9 @@ from nw_platform.watchdog.logtail import FollowedLogs
 from nw_platform.watchdog.memory import StreamMemory
 from nw_platform.watchdog.observations import LagSeen, SourceProblem
 from nw_platform.watchdog.rawtail import Disagreement, FollowedRaw
+
+# What a foreign file makes of counting: nulls where the table has none.
+_FOREIGN: Final = (TypeError, ValueError, LookupError, pa.ArrowException)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +104,14 @@ class Look:
                 step(stream)
             except (LakeError, duckdb.Error, OSError) as error:
                 self.fail(name, error)
+            except _FOREIGN as error:
+                self.fail(name, self._named(name, error))
+
+    def _named(self, stream: str, error: Exception) -> LakeError:
+        try:
+            return named(self.lake, stream, error)
+        except LakeError as unreadable:
+            return unreadable
 
 
 def count_all(look: Look) -> None:
@@ -115,7 +129,7 @@ def count_all(look: Look) -> None:
     look.each(choose)
     counted: dict[str, hourstats.Counted] = {}
     if jobs:
-        with contextlib.suppress(duckdb.Error):  # whose fault it is, is found out one by one
+        with contextlib.suppress(duckdb.Error, *_FOREIGN):  # whose fault it is, is found out one by one
             counted = hourstats.count_streams(look.connect(), jobs.values(), look.as_of)
 
     def take(stream: StreamLook) -> None:
@@ -185,7 +199,7 @@ def count_losses(look: Look, duplicates: Snapshot | None) -> None:
     look.each(choose)
     counted: dict[str, losses.LossCounted] = {}
     if jobs:
-        with contextlib.suppress(duckdb.Error, LakeError):  # whose fault it is, is found out one by one
+        with contextlib.suppress(duckdb.Error, LakeError, *_FOREIGN):  # whose fault it is, is found out one by one
             counted = losses.count_losses(look.connect(), list(jobs.values()), look.as_of)
 
     def take(stream: StreamLook) -> None:

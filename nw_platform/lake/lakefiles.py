@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
+from nw_platform.errors import LakeError
 from nw_platform.lake.store import Lake
 from nw_platform.lake.tables import LakeFile, LakeTable, Snapshot
 from nw_platform.lake.unreadable import repair
@@ -56,6 +57,14 @@ def bad_files(lake: Lake, stream: str) -> Iterator[BadFile]:
         mine = snapshot.files(stream=[stream]) if snapshot is not None else []
         for file, reason in _bad(lake, table, snapshot, mine):
             yield BadFile(name, file, reason, f"nw repair {stream}")
+
+
+def bad_receipt_files(lake: Lake, stream: str) -> set[str]:
+    """The paths of those of one stream's receipts. Raises LakeError."""
+    table = lake.receipts()
+    snapshot = table.snapshot()
+    mine = snapshot.files(stream=[stream]) if snapshot is not None else []
+    return {file.path for file, _ in _bad(lake, table, snapshot, mine)}
 
 
 def bad_alert_files(lake: Lake) -> Iterator[BadFile]:
@@ -108,3 +117,11 @@ def _alike(found: pa.DataType, wanted: pa.DataType) -> bool:
     if pa.types.is_timestamp(wanted):
         return bool(pa.types.is_timestamp(found))
     return bool(found == wanted)
+
+
+def named(lake: Lake, stream: str, error: Exception) -> LakeError:
+    """What to raise where reading a stream failed in a way that only a foreign file explains: it is looked for."""
+    bad = next(bad_files(lake, stream), None)
+    if bad is None:
+        return LakeError(f"the tables of stream {stream} cannot be read: {' '.join(str(error).split())[:200]}")
+    return LakeError(f"{bad.table}: {bad.file.path} {bad.told()}")
