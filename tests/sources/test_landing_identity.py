@@ -6,8 +6,11 @@ import gzip
 import os
 import shutil
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import xxhash
 import zstandard
 
 from nw_platform.parsing.contract import ParseOptions
@@ -484,3 +487,67 @@ def test_many_files_that_are_gone_are_said_in_turn(zone, open_lane, monkeypatch)
         p["source"] for receipt in lane.receipts for p in receipt.detail.get("problems", ()) if p["kind"] == "vanished"
     ]
     assert sorted(gone) == [f"{number}.log" for number in range(7)]
+
+
+# --- receipts of earlier versions ---
+
+
+def as_before(receipts):
+    """The receipts as earlier versions wrote them: an inode without device and birth, XXH3 of up to 4,096 bytes."""
+    old = []
+    for receipt in receipts:
+        spans = []
+        for span in receipt.spans:
+            state = {key: value for key, value in span.state.items() if key not in {"file", "tail"}}
+            first = Path(span.state["where"]).read_bytes()[: span.end] if "where" in span.state else b""
+            length = min(4096, 1 << (len(first).bit_length() - 1)) if first else 0
+            state["head"] = [length, xxhash.xxh3_128_hexdigest(first[:length])]
+            spans.append(replace(span, state=state))
+        old.append(receipt.with_changes(spans=tuple(spans)))
+    return old
+
+
+@pytest.mark.parametrize("size", [3, 30_000])
+@pytest.mark.parametrize("then", ["nothing", "grown", "renamed", "packed", "moved"])
+def test_receipts_of_earlier_versions_are_understood(zone, open_lane, size, then):
+    lane = open_lane(rotated=["old/*"])
+    lines = [f"{number:06d}" for number in range(size)]
+    append(zone / "app.log", *lines)
+    assert len(twice(lane)) == size
+    for receipt in lane.receipts:
+        for span in receipt.spans:
+            span.state["where"] = str(zone / "app.log")
+    lane.receipts = as_before(lane.receipts)
+    lane.crash()
+    assert twice(lane) == []
+    more = [] if then == "nothing" else ["more"]
+    append(zone / "app.log", *more)
+    if then == "renamed":
+        (zone / "app.log").rename(zone / "app-2026-11-28.log")
+    if then == "packed":
+        (zone / "app.log.1.gz").write_bytes(gzip.compress((zone / "app.log").read_bytes()))
+        (zone / "app.log").unlink()
+    if then == "moved":
+        (zone / "old").mkdir()
+        (zone / "app.log").rename(zone / "old" / "app.log")
+    lane.crash()
+    assert twice(lane) == more
+    assert told(lane) == []
+    for span in lane.spans:
+        assert lane.replay(span) == lane.recorded(span)
+
+
+def test_what_earlier_versions_lost_sight_of_is_no_finding_after_an_upgrade(zone, open_lane):
+    lane = open_lane("*.log")
+    for number in range(3):
+        append(zone / "app.log", f"{number}")
+        old = time.time() - 3600
+        os.utime(zone / "app.log", (old, old))
+        twice(lane)
+        (zone / "app.log").unlink()
+    for receipt in lane.receipts:
+        receipt.detail.clear()
+    lane.receipts = as_before(lane.receipts)
+    lane.crash()
+    lane.drain(later(30))
+    assert lane.problems == []
