@@ -273,11 +273,23 @@ def test_rsync_without_inplace_stays_one_file(zone, open_lane, long, growing):
     assert told(lane) == []
 
 
+def test_a_new_file_whose_time_was_set_by_hand_is_not_the_old_one_grown(zone, open_lane):
+    lane = open_lane()
+    append(zone / "app.log", "banner")
+    twice(lane)
+    append(zone / "app.log", "a1")
+    (zone / "app.log").rename(zone.parent / "away")
+    append(zone / "app.log", "banner", "b1")
+    os.utime(zone / "app.log", (1_700_000_000, 1_700_000_000))
+    assert twice(lane) == ["b1", "banner"]
+    assert told(lane) == ["missing", "repeat"]
+
+
 def test_rsync_that_keeps_times_needs_no_finding(zone, open_lane):
     lane = open_lane()
-    append(zone / "app.log", "1")
+    append(zone / "app.log", "1" * 2000)
     twice(lane)
-    append(zone / ".app.log.tmp", "1", "2")
+    append(zone / ".app.log.tmp", "1" * 2000, "2")
     stamp = time.time() - 60
     os.utime(zone / ".app.log.tmp", (stamp, stamp))
     (zone / ".app.log.tmp").rename(zone / "app.log")

@@ -68,7 +68,10 @@ class LocalFiles:
             return Identity("")
         if status.st_ino != stamp.tag:
             return Identity("")
-        return Identity(file_id(full, status), status.st_ctime_ns > status.st_mtime_ns)
+        identity = file_id(full, status)
+        # A time that was set by hand (`touch -d`) says nothing: then the file seems older than its own birth.
+        is_own_time = 0 < int(identity.rpartition(":")[2]) <= status.st_mtime_ns
+        return Identity(identity, is_own_time and status.st_ctime_ns > status.st_mtime_ns)
 
     def open(self, path: str) -> RawFile:
         """See Files."""
