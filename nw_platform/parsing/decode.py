@@ -25,6 +25,9 @@ _WIDE_MARKS: Final = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 
+# Encodings whose files are cut by the mark at their beginning, see `units.from_start`.
+_TOLD_BY_MARK: Final = ("utf-16", "utf-32")
+
 Mask = npt.NDArray[np.bool_]
 
 
@@ -70,14 +73,19 @@ def decode(value: pa.Array, encoding: str, max_record: int, lengths: npt.NDArray
         value = pc.replace_with_mask(value, pa.array(too_large), cut)
     else:
         too_large = None
-    if encoding != "utf-8":
-        text, bad = _decode_other(value, encoding)
-        return Text(text, too_large, bad)
+    if encoding == "utf-8-sig":  # UTF-8 whose records may begin with a mark
+        text, bad = _decode_utf_8(value)
+        return Text(pc.replace_substring_regex(text, "^\ufeff", ""), too_large, bad)
+    text, bad = _decode_utf_8(value) if encoding == "utf-8" else _decode_other(value, encoding)
+    return Text(text, too_large, bad)
+
+
+def _decode_utf_8(value: pa.Array) -> tuple[pa.Array, Mask | None]:
+    """Decode UTF-8, and what a mark says to be UTF-16 or UTF-32."""
     try:
-        return Text(value.cast(pa.string()), too_large, None)
+        return value.cast(pa.string()), None
     except pa.ArrowInvalid:
-        text, bad = _decode_damaged(value)
-        return Text(text, too_large, bad)
+        return _decode_damaged(value)
 
 
 def without_bom(text: pa.Array, first: Mask) -> pa.Array:
@@ -109,8 +117,7 @@ def _decode_damaged(value: pa.Array) -> tuple[pa.Array, Mask | None]:
     rows = bad | wide
     replaced: list[str] = []
     for row, one in zip(np.flatnonzero(rows).tolist(), value.filter(pa.array(rows)).to_pylist(), strict=True):
-        encoding = next((name for mark, name in _WIDE_MARKS if one.startswith(mark)), "utf-8")
-        text, is_whole = _decoded(one, encoding)
+        text, is_whole = _by_mark(one, "utf-8")
         bad[row] = not is_whole
         replaced.append(text)
     return pc.replace_with_mask(unchecked, pa.array(rows), pa.array(replaced, pa.string())), bad if bad.any() else None
@@ -130,6 +137,18 @@ def _decoded(one: bytes, encoding: str) -> tuple[str, bool]:
         return one.decode(encoding), True
     except UnicodeDecodeError:
         return one.decode(encoding, "replace"), False
+
+
+def _by_mark(one: bytes, encoding: str) -> tuple[str, bool]:
+    """Decode as the record's own mark says; without a mark, by `encoding`.
+
+    The mark of UTF-32 is also that of UTF-16 with a NUL behind it: what is none of UTF-32 is that.
+    """
+    text, is_whole = "", False
+    for mark, name in (*_WIDE_MARKS, (b"", encoding)):
+        if one.startswith(mark) and not is_whole and (mark or not text):
+            text, is_whole = _decoded(one, name)
+    return text, is_whole
 
 
 def _mark_invalid(value: pa.Array, rows: npt.NDArray[np.int64], bad: Mask) -> None:
@@ -184,7 +203,7 @@ def _decode_rows(value: pa.Array, encoding: str) -> tuple[pa.Array, Mask | None]
     text: list[str] = []
     bad = np.zeros(len(value), dtype=np.bool_)
     for row, one in enumerate(value.to_pylist()):
-        decoded, is_whole = _decoded(one, encoding)
+        decoded, is_whole = _by_mark(one, encoding) if encoding in _TOLD_BY_MARK else _decoded(one, encoding)
         bad[row] = not is_whole
         text.append(decoded)
     clean = [one.encode("utf-8", "replace") for one in text]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -29,6 +29,8 @@ from nw_platform.parsing.units import (
 )
 
 __all__ = ["MATCHED_BYTES", "MAX_VALUE", "LineFramer", "has_header", "make_framer"]
+
+_ZEROS: Final = 1 << 20  # bytes of zeros that are handed on at once
 
 
 def make_framer(options: ParseOptions, header: str | None, position: int) -> Framer:
@@ -66,7 +68,7 @@ def make_framer(options: ParseOptions, header: str | None, position: int) -> Fra
                 quote=quote,
                 max_record=min(options.max_record, MAX_VALUE),
             )
-        return HoleFramer(lines) if units.width == 1 else lines
+        return HoleFramer(lines, units)
 
     units = by_name(order) if order is not None else units_of(encoding)
     if units is None and position:
@@ -132,6 +134,7 @@ class _StartFramer:
     def __init__(self, encoding: str, make: Callable[[Units], Framer], header: str | None) -> None:
         self._encoding, self._make = encoding, make
         self._header = header
+        self._zeros = 0  # bytes of zeros before `_first`
         self._first = b""
         self._inner: Framer | None = None
 
@@ -160,6 +163,7 @@ class _StartFramer:
         if self._inner is not None:
             return self._inner.feed(block)
         self._first += block
+        self._drop_zeros()
         return self._start() if len(self._first) >= LONGEST_MARK else NOTHING
 
     def finish(self, *, whole: bool, settled: bool = False) -> FramedRows:
@@ -177,4 +181,15 @@ class _StartFramer:
         framer = self._make(units)
         self._inner = framer if units is BYTES else _Tagged(framer, units.encoding)
         first, self._first = self._first, b""
-        return self._inner.feed(first)
+        zeros, self._zeros = self._zeros, 0
+        rows = [self._inner.feed(bytes(min(_ZEROS, zeros - at))) for at in range(0, zeros, _ZEROS)]
+        return concatenate([*rows, self._inner.feed(first)])
+
+    def _drop_zeros(self) -> None:
+        """Count zeros that a hole may have, in place of holding them: they tell no byte order, what follows does."""
+        if self._encoding in ("utf-16", "utf-32"):
+            text = self._first.lstrip(b"\0")
+            zeros = len(self._first) - len(text)
+            hole = zeros - zeros % LONGEST_MARK
+            self._zeros += hole
+            self._first = self._first[hole:]

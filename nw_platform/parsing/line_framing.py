@@ -213,6 +213,8 @@ class LineFramer:
 def _values(data: bytes, starts: Positions, ends: Positions, limit: int, units: Units) -> pa.Array:
     """The adjoining pieces [starts, ends) of `data` without their line ends, each cut to `limit` bytes; binary."""
     width = units.width
+    if len(data) < width:  # no unit is whole: a file that ends within its first character
+        return _binary(pa.py_buffer(data), np.append(starts, ends[-1]))
     content = units.array(data)
     last = ends // width - 1
     newline = (content[last] == _NEWLINE) & (ends % width == 0)

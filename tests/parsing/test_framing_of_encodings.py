@@ -247,3 +247,50 @@ class TestCsvQuotes:
         halves = self.rows(content[: cut - 9], (), 9, max_record=40)
         halves += self.rows(content[cut - 9 :], (), cut, max_record=40)
         assert halves == once
+
+
+class TestOddEndsAndHolesOfWideText:
+    """UTF-16 and UTF-32 that is cut within a character, has holes, or is declared as its neighbour."""
+
+    @pytest.mark.parametrize("declared", ["utf-8", "utf-16", "utf-16-le"])
+    @pytest.mark.parametrize("text", ["ab\ncd\n", "ab\ncd"])
+    def test_a_file_that_ends_within_a_character_costs_that_line(self, make_rows, declared, text):
+        content = "\ufeff".encode("utf-16-le") + text.encode("utf-16-le") + b"x"
+        rows = framed(make_framer(options(encoding=declared), None, 0), content)
+        assert rows[-1][2] == len(content)
+        values = [value for value, _, _ in rows]
+        reasons = make_format(options(encoding=declared)).parse(make_rows(values)).column("reject_reason").to_pylist()
+        assert reasons == [None] * (len(values) - 1) + ["bad_encoding"]
+
+    @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+    @pytest.mark.parametrize("cuts", [[], [1, 2, 3, 4095, 4097, 8001], [5, 3001]])
+    def test_holes_are_no_part_of_a_record(self, make_rows, encoding, cuts):
+        first, hole, second = "a\nhalf".encode(encoding), bytes(HOLE + 4), "b\n\0c\nd\0\0e\n".encode(encoding)
+        for declared in (encoding, encoding[:6]):
+            for content in (hole + second, "\ufeff".encode(encoding) + first + hole + second):
+                framer = make_framer(options(encoding=declared), None, 0)
+                rows = framed(framer, content, cuts)
+                values = [value for value, _, _ in rows]
+                parsed = make_format(options(encoding=declared)).parse(make_rows(values))
+                begun = [] if content.startswith(hole) else ["a", "half"]
+                assert parsed.column("message").to_pylist() == [*begun, "b", "\0c", "d\0\0e"]
+                assert framer.skipped_bytes == len(hole)
+                assert rows[len(begun)][1:] == (
+                    len(content) - len(second),
+                    content.index(second) + len("b\n".encode(encoding)),
+                )
+
+    @pytest.mark.parametrize("declared", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+    @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+    def test_the_mark_of_the_file_wins(self, make_rows, declared, encoding):
+        content = "\ufeffgr\u00fcn\n\u6f22\n".encode(encoding)
+        values = [value for value, _, _ in framed(make_framer(options(encoding=declared), None, 0), content)]
+        parsed = make_format(options(encoding=declared)).parse(make_rows(values))
+        assert parsed.column("message").to_pylist() == ["gr\u00fcn", "\u6f22"]
+
+    def test_utf_8_with_a_mark_is_utf_8(self, make_rows):
+        form = make_format(options(encoding="utf-8-sig"))
+        values = ["\ufeffgr\u00fcn".encode(), "\u6f22".encode(), b"x", b"\xff"]
+        parsed = form.parse(make_rows(values))
+        assert parsed.column("message").to_pylist() == ["gr\u00fcn", "\u6f22", "x", "\ufffd"]
+        assert parsed.column("reject_reason").to_pylist() == [None, None, None, "bad_encoding"]
