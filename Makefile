@@ -46,9 +46,10 @@ install: $(STAMP) ## make .venv with everything in it
 demo: $(STAMP) ## the whole platform on this machine with sample logs; ARGS=--once ends after the reports
 	@"$(BIN)/nw" demo --dir "$(DEMO_DIR)" $(ARGS)
 
+# The tests start hundreds of processes: without byte code each of them compiles the platform again.
 .PHONY: test
 test: $(STAMP) ## run the tests; ARGS passes on to pytest
-	@PATH="$(BIN):$$PATH" "$(BIN)/python" -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	@unset PYTHONDONTWRITEBYTECODE; PATH="$(BIN):$$PATH" "$(BIN)/python" -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: soak
 soak: $(STAMP) ## run the long tests of faults, which `make test` leaves out; ARGS passes on to pytest

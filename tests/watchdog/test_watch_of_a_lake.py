@@ -228,8 +228,8 @@ def test_a_stream_whose_tables_are_broken_is_said_and_the_others_are_judged(make
     assert {(f.stream, f.check) for f in found} == {("web", "continuity"), ("app", "error_rate")}
     [told] = [f for f in found if f.stream == "web"]
     assert "the lake cannot be read" in told.message
-    assert told.repair == "nw verify web"
-    assert told.message.endswith("; what is wrong is listed by: nw verify web")
+    assert told.repair == "nw repair web"
+    assert told.message.endswith("nw repair web")
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"PAR1")], ids=["gone", "damaged"])
