@@ -56,13 +56,16 @@ ZONE_NAMES: Final = {
 
 _CLOCK: Final = r"[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?(?: ?[AaPp][Mm])?"
 _ZONE: Final = r"[A-Za-z]{1,5}|(?:UTC|GMT)?[+-][0-9]{2}(?::?[0-9]{2})?"
+_SURE_OFFSET: Final = r"(?:[+-][0-9]{2}(?::?[0-9]{2})?|Z|UTC|GMT)"
 _MONTH: Final = (
     r"(?i)\b(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)(?:uary|ruary|ch|il|e|y|ust|t|tember|ober|ember)?\b\.?"
 )
 # RE2 expressions and what replaces their first match, applied in this order; each leaves the other forms alone.
 _REWRITES: Final = (
     (r"^ *(.*[^ ]) *$", r"\1"),
-    (r" ?(\[[A-Za-z0-9_/+-]+\]|\([^()]*\))$", ""),  # [Europe/Berlin] of Java, (CET) of mail and JavaScript
+    # [Europe/Berlin] of Java and (CET) of mail and JavaScript: a comment behind an offset, else the zone itself
+    (rf"(:[0-9]{{2}}[^\[(]*{_SURE_OFFSET}) ?(?:\[[A-Za-z0-9_/+-]+\]|\([^()]*\))$", r"\1"),
+    (r" ?(?:\[([A-Za-z]{3,5})\]|\(([A-Za-z]{3,5})\))$", r" \1\2"),
     (r"( [+-][0-9]{4}) [A-Z]{3,5}( m=.*)?$", r"\1"),  # Go's Time.String
     (r"^(?i:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? +", ""),
     (r"(:[0-9]{2})[.,][0-9]{1,12}", r"\1"),  # a fraction; it was taken before
@@ -91,6 +94,8 @@ _LAYOUTS: Final = tuple(f"{date} {clock}" for date in ("%Y-%m-%d", "%d %b %Y") f
 _DAYS: Final = ("%Y-%m-%d", "%d %b %Y")
 _YEARLESS: Final = "%d %b %H:%M:%S"
 _IS_YEARLESS: Final = r"^[0-9]{1,2} [A-Za-z]{3} [0-9]{1,2}:[0-9]{2}:[0-9]{2}$"
+_MINUTES: Final = 60
+_FURTHEST: Final = 14 * _MINUTES  # no zone is further from UTC
 _MINUTE_US: Final = 60_000_000
 _NO_TEXT: Final = pa.scalar(None, pa.string())
 
@@ -164,6 +169,8 @@ def _offset_us(name: str, names: dict[str, str]) -> int | None:
     if parts is None:
         return None
     minutes = int(parts[2]) * 60 + int(parts[3] or 0)
+    if minutes > _FURTHEST or int(parts[3] or 0) >= _MINUTES:
+        return None
     return (-minutes if parts[1] == "-" else minutes) * _MINUTE_US
 
 

@@ -39,11 +39,13 @@ _LAST_US: Final = to_us(datetime(2262, 1, 1, tzinfo=UTC))
 _NAIVE: Final = pa.timestamp("us")
 _MICROS: Final = {"s": "n * 1000000", "ms": "n * 1000", "us": "n", "ns": "n * 0.001"}  # SQL, exact on decimals
 _NUMBER: Final = r"^[0-9]{1,20}(\.[0-9]*)?([eE]\+?[0-9]{1,2})?$"
-_DAY_AS_NUMBER: Final = r"^(19[789]|20|21|22[0-5])[0-9]{1,2}(0[1-9]|1[0-2])([0-2][0-9]|3[01])$"
+_DAY_AS_NUMBER: Final = r"^(19[789][0-9]|2[01][0-9]{2}|22[0-5][0-9])[0-9]{4}$"
 _LEAP_SECOND: Final = r"(:[0-5][0-9]:)60([^0-9]|$)"
 _SECOND_US: Final = 1_000_000
 _NO_TEXT: Final = pa.scalar(None, pa.string())
-_ISO_ZONE: Final = r"(Z|z|[+-][0-9]{2}(:?[0-9]{2})?)"
+# No zone is further from UTC than 14 hours: what says so is no offset.
+_ISO_ZONE: Final = r"(Z|z|[+-](0[0-9]|1[0-4])(:?[0-5][0-9])?)"
+_NO_OFFSET: Final = r"[+-](1[5-9]|[2-9][0-9]|[0-9]{2}:?[6-9][0-9])(:?[0-9]{2})?$"
 _ISO_CLOCK: Final = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]{1,12})?)?"
 _ISO: Final = rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}([T ]{_ISO_CLOCK}( ?{_ISO_ZONE})?)?$"
 _OFFSET: Final = rf":.*{_ISO_ZONE}$"
@@ -98,6 +100,7 @@ def parse_layout(text: pa.Array, layout: str, zone: str = "UTC") -> pa.Array:
     distinct = times.dictionary
     if layout.endswith("%z"):  # DuckDB does not read Z as an offset
         distinct = pc.replace_substring_regex(distinct, "[Zz]$", "+00:00")
+        distinct = pc.if_else(pc.match_substring_regex(distinct, _NO_OFFSET), _NO_TEXT, distinct)
     return with_leap_seconds(distinct, lambda some: _by_layout(some, layout, zone)).take(times.indices)
 
 
@@ -151,8 +154,8 @@ def is_number(text: pa.Array) -> pa.Array:
 def parse_unit(text: pa.Array, unit: str | None) -> pa.Array:
     """Read numbers of `unit` since the epoch: digits, with a fraction or an exponent where there is one.
 
-    Without a unit each number tells its own by its size, see `UNIT_LIMITS`; eight digits that write a day (20261120)
-    are no number then.
+    Without a unit each number tells its own by its size, see `UNIT_LIMITS`; eight digits (20261120) write a day
+    and are no number then.
     """
     numbers = is_number(text)
     if unit is None:

@@ -127,3 +127,38 @@ def test_the_first_name_of_the_list_counts_whatever_the_order_of_the_fields():
     assert find_time_field(["time"], EventTime(zone="Europe/Berlin")) == 0
     assert find_time_field(["time", "when"], EventTime("When")) == 1
     assert find_time_field(["time"], EventTime("when")) is None
+
+
+@pytest.mark.parametrize(
+    "clock", ["2026-11-20T10:00:01", "2026-11-20 10:00:01 ", "20/Nov/2026:10:00:01 ", "Nov 20 10:00:01"]
+)
+@pytest.mark.parametrize("offset", ["+1500", "-18:00", "+25:00", "+9999", "+01:75", "-0360"])
+def test_what_no_zone_can_be_is_no_offset(clock, offset):
+    assert read(clock + offset) is None
+    layout = {"T": "%Y-%m-%dT%H:%M:%S%z", "/": "%d/%b/%Y:%H:%M:%S %z"}.get(clock[10] if clock[2] != "/" else "/")
+    if layout is not None:
+        assert read(clock + offset, EventTime(layout=layout)) is None
+        assert read(clock + "+14:00", EventTime(layout=layout)) == AT.replace(day=19, hour=20)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("2026-11-20 10:00:01 (CET)", AT.replace(hour=9)),
+        ("2026-11-20T10:00:01[EST]", AT.replace(hour=15)),
+        ("20 Nov 2026 10:00:01 (UTC)", AT),
+        ("2026-11-20T10:00:01Z[Europe/Berlin]", AT),
+        ("Fri, 20 Nov 2026 10:00:01 -0500 (EST)", AT.replace(hour=15)),
+        ("Fri Nov 20 2026 10:00:01 GMT+0100 (Central European Standard Time)", AT.replace(hour=9)),
+        ("2026-11-20T10:00:01[Europe/Berlin]", None),
+        ("2026-11-20 10:00:01 (IST)", None),
+        ("2026-11-20 10:00:01 (local)", None),
+    ],
+)
+def test_a_zone_in_brackets_is_a_comment_only_behind_an_offset(text, wanted):
+    assert read(text) == wanted
+
+
+@pytest.mark.parametrize("text", ["20261301", "20261132", "20261100"])
+def test_eight_digits_are_a_day_or_nothing(text):
+    assert read(text) is None
