@@ -31,7 +31,7 @@ from nw_platform.parsing.yearless_times import parse_by_layout, year_option
 
 __all__ = ["COLUMNS", "RULES_VERSION", "CombinedFormat"]
 
-RULES_VERSION: Final = 2
+RULES_VERSION: Final = 3
 
 COLUMNS: Final = {
     "remote_host": pa.string(),

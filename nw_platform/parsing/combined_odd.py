@@ -51,6 +51,9 @@ _LOOSE: Final = (
 _LOOSE_KINDS: Final = tuple(
     _LOOSE.replace("FORWARDED", last) for last in (r' "(?:-|[0-9A-Fa-f]*[.:][0-9A-Fa-f.:, ]*|unknown)"', "")
 )
+# Signs of two records in one line, and of a quoted field before the request: that is no longer one way to read it.
+_NEXT_RECORD: Final = r" \[(?:\d{1,2}/[A-Za-z]{3}/\d{4}|\d{4}-\d{2}-\d{2}T)[^\[\]]*\]"
+_FIELD_IN_FRONT: Final = r'^[^ "]*" "'
 _WITH_QUOTES: Final = ("request", "referrer", "user_agent", "forwarded_for", "front")
 
 _STAMP: Final = r"\[(?P<time>[0-9]+[/-][^\[\]]*)\]"
@@ -99,6 +102,9 @@ def match_odd(text: pa.Array) -> OddLines:
     parts |= {name: _unquoted(parts[name]) for name in _WITH_QUOTES}
     who, known = _match_who(parts.pop("who"))
     found &= known
+    for name, sign in (("further", _NEXT_RECORD), ("behind", _NEXT_RECORD), ("request", _FIELD_IN_FRONT)):
+        doubtful = pc.fill_null(pc.match_substring_regex(parts[name], sign), fill_value=False)
+        found &= ~doubtful.to_numpy(zero_copy_only=False)
     parts |= who
     parts["forwarded_for"] = pc.coalesce(parts.pop("front"), parts["forwarded_for"])
     parts["further"] = pc.utf8_ltrim(pc.coalesce(parts["further"], parts.pop("behind")), " ")

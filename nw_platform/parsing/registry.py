@@ -52,7 +52,7 @@ FORMATS: Final[Mapping[str, FormatInfo]] = dict(
 )
 
 # Raised when the shared rules (decoding, times, typing, rejects) give other results for the same bytes.
-_SHARED_RULES_VERSION: Final = 5
+_SHARED_RULES_VERSION: Final = 6
 
 
 def make_format(options: ParseOptions) -> Format:

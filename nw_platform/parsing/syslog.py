@@ -25,7 +25,7 @@ from nw_platform.parsing.times import parse_iso
 
 __all__ = ["COLUMNS", "RULES_VERSION", "SyslogFormat"]
 
-RULES_VERSION: Final = 2
+RULES_VERSION: Final = 3
 
 COLUMNS: Final = {
     "facility": pa.string(),

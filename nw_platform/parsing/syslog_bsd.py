@@ -33,7 +33,7 @@ _LINE: Final = (
     r"(?P<process>[^\s:\[\]]+)(?:\[(?P<procid>[^\]\s]*)\](?:: ?| |$)|:(?: |$))(?P<message>.*)$"
 )
 # Words that may be a zone or a year, and tags that may be a sequence number.
-_ODD_HOST: Final = r"^(?:[A-Z]{1,5}|ChST|-|\d{4}|[+-]\d.*|(?:UTC|GMT)[+-].*|.*/.*)$"
+_ODD_HOST: Final = r"^(?:[A-Z]{1,5}|[A-Za-z]|(?i:am|pm)|\d{1,7}|ChST|-|[+-]\d.*|(?:UTC|GMT)[+-].*|.*/.*)$"
 _ODD_TAG: Final = r"^(?:\d+|[A-Z]{3,5})$"
 
 _NULL: Final = pa.scalar(None, pa.string())

@@ -31,10 +31,12 @@ TIMES: Final = ("iso", "year_first", "year_before", "day", "clock", "offset", "z
 _WEEKDAY: Final = "(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) )?"
 _YEAR: Final = r"(?:19|20)\d{2}"
 _OFFSET: Final = r"[Zz]| ?[+-]\d{2}(?::?\d{2})?"
-# A host does not end with a colon (that would be a tag, and the host is missing), but for an IPv6 network. An address
-# may be in brackets.
+_FOUR: Final = "[0-9A-Fa-f]{1,4}"
+# A host does not end with a colon (that would be a tag, and the host is missing), but for an IPv6 network, and for an
+# address, which is no tag. An address may be in brackets.
 _HOST: Final = (
-    rf"[^{NO_HOST}]*[^{NO_HOST}:]|(?:[0-9A-Fa-f]{{1,4}}:){{1,7}}:|\[(?:[0-9A-Fa-f]{{0,4}}:){{2,7}}[0-9A-Fa-f:.]*\]"
+    rf"[^{NO_HOST}]*[^{NO_HOST}:]|(?:{_FOUR}:){{1,7}}:|\[(?:[0-9A-Fa-f]{{0,4}}:){{2,7}}[0-9A-Fa-f:.]*\]"
+    rf"|\d{{1,3}}(?:\.\d{{1,3}}){{3}}:|(?:{_FOUR}:){{7}}{_FOUR}:|(?:{_FOUR}:){{0,6}}:(?:{_FOUR}:){{0,6}}{_FOUR}:"
 )
 
 
@@ -61,10 +63,13 @@ _BEGINNING: Final = rf"(?s){_time('[.,]')}(?: ?:| |$)"
 # What other logs have where a host would be.
 _WORDS: Final = pa.array(sorted({*(word.lower() for word in SEVERITIES), "stdout", "stderr"}))
 _SURE_ZONE: Final = "^(?:UTC|GMT|.*[0-9/].*)$"  # names that nobody gives a host
-_PERHAPS_ZONE: Final = "^[A-Z]{3,5}$"
+_PERHAPS_ZONE: Final = "^(?:[A-Z]{3,5}|[A-Z]{3}[0-9][A-Z]{3}|(?i:am|pm|utc|gmt|ce[s]?t|[ecmp][sd]t))$"
+_HALF_OF_DAY: Final = "^(?i:am|pm)$"
+# In a line that may be of any program: a level of one letter, a number of a process or thread.
+_NO_HOST_FOR_SURE: Final = r"^(?:(?i:[tdviwefc])|\d{1,7})$"
 _HOST_AND_TAG: Final = r"^[^\s:\[\]]+ [^\s:\[\]]+(?:\[[^\]\s]*\](?:: ?| |$)|:(?: |$))"
 _CISCO: Final = r"^%[A-Z0-9_]+-"
-_OF_DAEMONS: Final = r"^(?:-- MARK --|(?:last )?message repeated )"  # what syslog daemons write without a tag
+_OF_DAEMONS: Final = r"^(?:-- MARK --|(?:-+ )?(?:last )?message repeated )"  # what syslog daemons write without a tag
 
 _NULL: Final = pa.scalar(None, pa.string())
 
@@ -87,12 +92,13 @@ def read_odd(text: pa.Array) -> OddLines:
     parts = {name: blank_to_null(values) for name, values in parts.items()}
     doubtful = _lone_zones(parts)
     host = pc.coalesce(parts["host"], parts.pop("origin"))
+    host = pc.replace_substring_regex(host, "([^:]):$", r"\1")
     parts["host"] = pc.utf8_trim(pc.if_else(pc.equal(host, "-"), _NULL, host), "[]")
     _give_back_levels(parts)
     unknown_zone = _unknown_zones(parts)
     _give_back_first_words(parts)
     named = pc.or_(pc.or_(parts["host"].is_valid(), parts["process"].is_valid()), parts["message"].is_valid())
-    doubtful = pc.or_(doubtful, pc.and_(is_word(parts["host"]), pc.is_null(parts["priority"])))
+    doubtful = pc.or_(doubtful, _doubtful_hosts(parts))
     found &= _mask(pc.and_(named, pc.invert(doubtful)))
     # What is no host for sure is the host of no reject either.
     unsure = pc.or_(doubtful, unknown_zone)
@@ -103,6 +109,15 @@ def read_odd(text: pa.Array) -> OddLines:
 def is_word(values: pa.Array) -> pa.Array:
     """Whether a value is the name of a level or of a standard stream; false where null."""
     return pc.is_in(pc.utf8_lower(values), value_set=_WORDS)
+
+
+def _doubtful_hosts(parts: dict[str, pa.Array]) -> pa.Array:
+    """The rows whose first word may be a host or something else: a level, the half of a day, a letter or number."""
+    host = parts["host"]
+    half_of_day = pc.and_(parts["clock"].is_valid(), _true(pc.match_substring_regex(host, _HALF_OF_DAY)))
+    no_priority = pc.is_null(parts["priority"])
+    bare = pc.and_(parts["iso"].is_valid(), _true(pc.match_substring_regex(host, _NO_HOST_FOR_SURE)))
+    return pc.or_(half_of_day, pc.and_(no_priority, pc.or_(is_word(host), bare)))
 
 
 def _lone_zones(parts: dict[str, pa.Array]) -> pa.Array:
@@ -141,14 +156,15 @@ def _give_back_first_words(parts: dict[str, pa.Array]) -> None:
     """Change `parts`: without a host for sure, the first word belongs to the message.
 
     A line without a priority that begins with ISO 8601 may be of any program. Its first word is a host only if a tag
-    follows, or what syslog daemons write without one.
+    follows, or what syslog daemons write without one. That is never a host itself (`last message repeated 3 times`).
     """
     host, message = parts["host"], parts["message"]
-    tagless = pc.and_(host.is_valid(), pc.is_null(parts["process"]))
-    tagless = pc.and_(tagless, pc.and_(pc.is_null(parts["priority"]), parts["iso"].is_valid()))
-    kept = pc.or_(_true(pc.match_substring_regex(message, _OF_DAEMONS)), is_word(host))
-    tagless = pc.and_(tagless, pc.invert(kept))
     whole = pc.coalesce(pc.binary_join_element_wise(host, message, " "), host)
+    tagless = pc.and_(host.is_valid(), pc.is_null(parts["process"]))
+    any_program = pc.and_(pc.is_null(parts["priority"]), parts["iso"].is_valid())
+    kept = pc.or_(_true(pc.match_substring_regex(message, _OF_DAEMONS)), is_word(host))
+    no_host = pc.or_(pc.and_(any_program, pc.invert(kept)), _true(pc.match_substring_regex(whole, _OF_DAEMONS)))
+    tagless = pc.and_(tagless, no_host)
     parts["message"] = pc.if_else(tagless, whole, message)
     parts["host"] = pc.if_else(tagless, _NULL, host)
 

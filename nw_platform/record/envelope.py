@@ -92,12 +92,12 @@ REJECT_REASONS: Final = ("too_large", "bad_encoding", "bad_format", "bad_time", 
 
 # A severity as it is written (upper case) -> as it is stored. What is not here is stored in upper case.
 SEVERITIES: Final = {
-    "TRACE": "TRACE", "FINEST": "TRACE", "FINER": "TRACE", "ALL": "TRACE",
-    "DEBUG": "DEBUG", "FINE": "DEBUG", "CONFIG": "DEBUG", "VERBOSE": "DEBUG",
-    "INFO": "INFO", "INFORMATION": "INFO", "INFORMATIONAL": "INFO", "NOTICE": "INFO", "LOG": "INFO",
-    "WARN": "WARN", "WARNING": "WARN",
+    "TRACE": "TRACE", "TRC": "TRACE", "FINEST": "TRACE", "FINER": "TRACE", "ALL": "TRACE",
+    "DEBUG": "DEBUG", "DBG": "DEBUG", "FINE": "DEBUG", "CONFIG": "DEBUG", "VERBOSE": "DEBUG",
+    "INFO": "INFO", "INF": "INFO", "INFORMATION": "INFO", "INFORMATIONAL": "INFO", "NOTICE": "INFO", "LOG": "INFO",
+    "WARN": "WARN", "WRN": "WARN", "WARNING": "WARN",
     "ERROR": "ERROR", "ERR": "ERROR", "SEVERE": "ERROR",
-    "FATAL": "FATAL", "CRITICAL": "FATAL", "CRIT": "FATAL", "ALERT": "FATAL", "EMERG": "FATAL",
+    "FATAL": "FATAL", "FTL": "FATAL", "CRITICAL": "FATAL", "CRIT": "FATAL", "ALERT": "FATAL", "EMERG": "FATAL",
     "EMERGENCY": "FATAL", "PANIC": "FATAL",
 }  # fmt: skip
 

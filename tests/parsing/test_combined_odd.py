@@ -134,3 +134,17 @@ def test_the_times_of_other_settings_are_read_too(make_rows, time: str, micros: 
     assert (usual["reject_reason"], other["reject_reason"], cut["reject_reason"]) == (None, None, "bad_format")
     assert usual["event_time"] == at
     assert other["event_time"] == cut["event_time"] == at.replace(microsecond=micros)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"{C} - - {REST} 192.0.2.8 - - {REST}",
+        f'{C} - - {WHEN} "GET /a HTTP/1.1" 200 738 192.0.2.8 - - {WHEN} ',
+        f'{C} - - {REST} 192.0.2.8 - - [2026-11-20T10:00:00+00:00] "GET /b HTTP/1.1" 200 5',
+        f'{C} - - {WHEN} "shop.example" "GET /a HTTP/1.1" 200 738 "-" "curl/8"',
+        f'{C} - - {WHEN} "-" "GET /a HTTP/1.1" 200 738 "-" "curl/8"',
+    ],
+)
+def test_two_records_in_a_line_or_a_field_before_the_request_are_not_read(make_rows, line: str) -> None:
+    check_golden(make_rows, ParseOptions("s", "combined"), [(line, AT, "bad_format")])

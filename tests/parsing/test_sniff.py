@@ -57,6 +57,13 @@ def test_access_logs_are_combined() -> None:
         (b"Host,n,time\nweb-01,1,2026-11-20T10:00:01Z\n", "csv", {"names": ["Host", "n", "time"]}),
         (b"a;b\n1;2\n", "csv", {"delimiter": ";", "names": ["a", "b"]}),
         (b"a\tb\n1\t2\n", "csv", {"delimiter": "\t", "names": ["a", "b"]}),
+        (b"2026-11-20T10:00:01Z E billing: refused\n", "lines", {}),
+        (b"2026-11-20T10:00:01Z 1234 billing: refused\n", "lines", {}),
+        (
+            b"2026-11-20T10:00:01Z INF billing: refused\n",
+            "log4j",
+            {"layout": "%d{yyyy-MM-dd'T'HH:mm:ssXXX} %-5p %c: %m%n"},
+        ),
         (b"1,2\n3,4\n", "lines", {}),
         (b"a,b\n", "lines", {}),
         (b"Dear Sir, Madam\nthank you for the fish\n", "lines", {}),

@@ -161,6 +161,37 @@ LINES: list[Golden] = [
     ("Nov 20 10:00:00 WARN web1: disk", "2026-11-20 10:00:00", "bad_format"),
     ("Nov 20 10:00:00 web1 ERROR: disk", "2026-11-20 10:00:00", {"host": "web1", "message": "ERROR: disk"}),
     ("<34>Nov 20 10:00:00 ERROR su: hi", "2026-11-20 10:00:00", {**SU, "host": "error"}),
+    # Levels of three letters or one, and numbers, are no hosts of what may be any program.
+    ("2026-11-20T10:00:01Z INF billing: card refused", "2026-11-20 10:00:01", "bad_format"),
+    ("2026-11-20T10:00:01Z dbg billing: card refused", "2026-11-20 10:00:01", "bad_format"),
+    ("2026-11-20T10:00:01Z E billing: card refused", "2026-11-20 10:00:01", "bad_format"),
+    ("2026-11-20T10:00:01Z w billing[3]: card refused", "2026-11-20 10:00:01", "bad_format"),
+    ("2026-11-20T10:00:01Z 1234 billing: card refused", "2026-11-20 10:00:01", "bad_format"),
+    ("<34>2026-11-20T10:00:01Z 1234 su: hi", "2026-11-20 10:00:01", {**SU, "host": "1234"}),
+    ("Nov 20 10:00:00 w su: hi", "2026-11-20 10:00:00", {**PLAIN_SU, "host": "w"}),
+    # Halves of the day and zones in another spelling are no hosts.
+    ("<34>Nov 20 01:00:00 PM web1 su: hi", None, "bad_format"),
+    ("Nov 20 01:00:00 pm su: hi", "2026-11-20 01:00:00", "bad_format"),
+    ("<34>Nov 20 10:00:00 cet web1 su: hi", None, "bad_time"),
+    ("<34>Nov 20 10:00:00 EST5EDT web1 su: hi", None, "bad_time"),
+    # An address is no tag.
+    ("<34>Nov 20 10:00:00 192.0.2.1: su: hi", "2026-11-20 10:00:00", {**SU, "host": "192.0.2.1"}),
+    ("<34>Nov 20 10:00:00 192.0.2.1: hi", "2026-11-20 10:00:00", {**AUTH, "host": "192.0.2.1", "message": "hi"}),
+    ("<34>Nov 20 10:00:00 2001:db8:5::1: su: hi", "2026-11-20 10:00:00", {**SU, "host": "2001:db8:5::1"}),
+    (
+        "<34>Nov 20 10:00:00 00:1a:2b:3c:4d:5e: up",
+        "2026-11-20 10:00:00",
+        {**AUTH, "message": "00:1a:2b:3c:4d:5e: up"},
+    ),
+    # What daemons write without a tag has no host in it.
+    ("Nov 20 10:00:00 last message repeated 3 x", "2026-11-20 10:00:00", {"message": "last message repeated 3 x"}),
+    ("Nov 20 10:00:00 message repeated 2: [ x]", "2026-11-20 10:00:00", {"message": "message repeated 2: [ x]"}),
+    (
+        "Nov 20 10:00:00 --- last message repeated 1 time ---",
+        "2026-11-20 10:00:00",
+        {"message": "--- last message repeated 1 time ---"},
+    ),
+    ("<34>Nov 20 10:00:00 -- MARK --", "2026-11-20 10:00:00", {**AUTH, "message": "-- MARK --"}),
 ]  # fmt: skip
 
 
