@@ -10,7 +10,7 @@ from nw_platform.lake.receipts import ReceiptLog
 from nw_platform.lake.store import Lake
 from nw_platform.lake.tables import Snapshot
 from nw_platform.parsing.csv import header_names
-from nw_platform.parsing.framing import has_header
+from nw_platform.parsing.framing import has_header, make_framer
 from nw_platform.parsing.sniff import sniff
 from nw_platform.streams.declaration import StreamDecl
 from nw_platform.streams.sniffing import resolve_format
@@ -50,6 +50,8 @@ def resolve(declared: StreamDecl, sample: bytes) -> StreamDecl:
 def _with_header(declared: StreamDecl, sample: bytes) -> StreamDecl:
     """A csv stream's declaration with the names in the header of its first file."""
     options = declared.parse_options()
-    header = sample.removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0].rstrip(b"\r")
-    names = header_names(header.decode(declared.encoding, errors="replace"), options)
+    framer = make_framer(options, None, 0)
+    framer.feed(sample)
+    framer.finish(whole=True)
+    names = header_names(framer.header or "", options)
     return declared.with_changes(options={**declared.options, "names": names})

@@ -49,7 +49,7 @@ def _strptime(layout: str) -> str:
 
 def _encoding(name: str) -> str:
     try:
-        b"x".decode(name)  # codecs that are no encodings of text, such as hex, are refused here
+        "x".encode(name)  # codecs that are no encodings of text, such as hex, are refused here
         return codecs.lookup(name).name
     except (LookupError, ValueError):
         raise refusal("an encoding like utf-8, latin-1 or cp1252") from None

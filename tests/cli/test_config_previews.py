@@ -14,7 +14,7 @@ import pytest
 from nw_platform.cli import probe
 from nw_platform.cli.main import main
 from nw_platform.cli.probe import probe_all
-from nw_platform.errors import SourceError
+from nw_platform.errors import ConfigError, SourceError
 from nw_platform.ingest.preview import stream_preview
 from nw_platform.parsing.contract import ParseOptions
 from nw_platform.parsing.trial import try_parse
@@ -316,3 +316,45 @@ def groups(kafka):
 
     found = AdminClient({"bootstrap.servers": kafka.bootstrap}).list_consumer_groups().result(timeout=10)
     return {group.group_id for group in found.valid}
+
+
+class TestDamagedFiles:
+    @pytest.mark.parametrize(
+        ("content", "why"),
+        [
+            (lines(WIRE).encode(), "is not gzip"),
+            (gzip.compress(lines(WIRE).encode())[:-20], "is cut short"),
+            (gzip.compress(gzip.compress(lines(WIRE).encode())), "packed gzip archive"),
+        ],
+    )
+    def test_what_ingest_will_say_of_a_packed_file_is_said(self, check, content, why):
+        preview = check({"a.log.gz": content}, path="*.log.gz", format="json")
+        (told,) = preview.problems
+        assert why in told
+
+
+class TestDeclaredEncodings:
+    @pytest.mark.parametrize(
+        "encoding",
+        [
+            "utf-16",
+            "UTF-16LE",
+            "utf_16_be",
+            "utf-32",
+            "utf-32-le",
+            "utf-32-be",
+            "utf-8-sig",
+            "latin-1",
+            "cp1252",
+            "gb18030",
+        ],
+    )
+    def test_every_encoding_of_the_documentation_can_be_declared(self, check, encoding):
+        preview = check({"a.log": lines("gr\u00fcn {i}").encode(encoding)}, format="lines", encoding=encoding)
+        assert (preview.records, preview.rejected, preview.problems, preview.warnings) == (50, 0, (), ())
+        assert preview.samples[0]["message"] == "gr\u00fcn 00"
+
+    @pytest.mark.parametrize("encoding", ["hex", "rot13", "base64", "utf-17"])
+    def test_what_is_no_encoding_of_text_is_refused(self, check, encoding):
+        with pytest.raises(ConfigError, match="allowed: an encoding like"):
+            check({}, encoding=encoding)

@@ -42,25 +42,25 @@ def read_sample(source: Source, spans: Sequence[Span], options: ParseOptions, no
     sample = Sample([], tuple(dict.fromkeys(span.source for span in spans)), [])
     for span in spans:
         try:
-            sample.chunks += _read_span(source, span, options, now)
+            _read_span(source, span, options, now, sample)
         except NeverwinterError as error:
             sample.problems.append(str(error))
     return sample
 
 
-def _read_span(source: Source, span: Span, options: ParseOptions, now: int) -> list[Chunk]:
+def _read_span(source: Source, span: Span, options: ParseOptions, now: int, sample: Sample) -> None:
+    """Add the first records of a span to `sample`, and what its reader has to say if the span was read to its end."""
     reader = source.read(span, functools.partial(make_framer, options))
-    chunks: list[Chunk] = []
     records = size = 0
     for batch in reader.batches:
         rows = raw_rows(batch, span, "0.0", 0, now).slice(0, SAMPLE.records - records)
         records, size = records + rows.num_rows, size + rows.nbytes
         if rows.num_rows:
             incarnation = pa.repeat(pa.scalar(span.incarnation), rows.num_rows)
-            chunks.append(Chunk(rows, incarnation, reader.header))
+            sample.chunks.append(Chunk(rows, incarnation, reader.header))
         if records >= SAMPLE.records or size >= _MOST_BYTES:
-            break
-    return chunks
+            return
+    sample.problems += [problem.reason for problem in reader.problems]
 
 
 def parse_sample(options: ParseOptions, chunks: Sequence[Chunk], now: int) -> pa.Table:

@@ -85,6 +85,11 @@ def _packed_with(first: bytes) -> str | None:
     return next((kind for magic, kind in _MAGIC if first.startswith(magic)), None)
 
 
+def _archive_in(first: bytes) -> str | None:
+    """What unpacked bytes that begin so are once more; None: no archive."""
+    return "tar" if first[_TAR[0] :].startswith(_TAR[1]) else _packed_with(first)
+
+
 def _is_text(first: bytes) -> bool:
     return not any(byte in _CONTROL for byte in first)
 
@@ -161,8 +166,9 @@ class PackedStream:
             self._left = self._left[len(parts[-1]) :]
             wanted -= len(parts[-1])
         data = b"".join(parts)
-        if not self.position and data[_TAR[0] :].startswith(_TAR[1]):
-            raise SourceError(f"{self._path} is a packed tar archive: unpack it, and pack each file with gzip")
+        kind = None if self.position else _archive_in(data)
+        if kind is not None:
+            raise SourceError(f"{self._path} is a packed {kind} archive: unpack it, and pack each file with gzip once")
         if not data and size and self._damage is not None:
             reason = f"{self._path} {self._damage} (unpacked byte {self.position}): send it again, whole"
             raise DamagedFileError(reason, self.position)
