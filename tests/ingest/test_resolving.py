@@ -38,3 +38,28 @@ def test_a_table_behind_a_hole_or_in_utf_16_has_its_columns(tmp_path, content: b
     session = world.session(path="*.csv", format="csv")
     world.ingest(session)
     assert world.rows(session, columns="n, reject_reason") == [("7", None)]
+
+
+JSON = '{"ts":1795168800,"message":"a"}\n{"ts":1795168801,"message":"b"}\n'
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-be", "utf-32-le"])
+@pytest.mark.parametrize("hole", [8, 5000, 300 << 10, 3 << 20])
+def test_a_format_is_found_out_behind_a_hole(tmp_path, encoding: str, hole: int) -> None:
+    world = World(tmp_path)
+    text = JSON.encode(encoding if encoding != "utf-16" else "utf-16-be")
+    world.write("a.log", bytes(hole) + text)
+    session = world.session(path="*.log", format="auto", encoding=encoding)
+    world.ingest(session)
+    assert world.rows(session, columns="message, reject_reason") == [("a", None), ("b", None)]
+
+
+def test_a_file_that_is_all_hole_decides_nothing(tmp_path) -> None:
+    world = World(tmp_path)
+    world.write("a.log", bytes(300 << 10))
+    session = world.session(path="*.log", format="auto")
+    world.ingest(session)
+    world.write("a.log", bytes(300 << 10) + JSON.encode())
+    world.now += 60_000_000
+    world.ingest(session)
+    assert world.rows(session, columns="message, reject_reason") == [("a", None), ("b", None)]
