@@ -44,7 +44,7 @@
         create or replace view {{ target.incorporate(type='view') }} as (
           select '{{ grains[0] }}' as grain, * from read_parquet([
             {%- for file in files %}'{{ file | replace("'", "''") }}'{{ ', ' if not loop.last }}{% endfor -%}
-          ], hive_partitioning = false)
+          ], hive_partitioning = false, union_by_name = true)
         )
       {%- endcall %}
     {%- endif -%}

@@ -12,6 +12,8 @@ from nw_platform.cli.output import Output, add_format, choose_format, clock
 from nw_platform.errors import UsageError
 from nw_platform.ingest.opening import open_lake
 from nw_platform.record.hours import parse_bound, period_of
+from nw_platform.reports.gaps import told_gaps
+from nw_platform.reports.plan import read_gaps
 from nw_platform.reports.tables import GRAINS, REPORT_TABLES, TABLES, Table
 from nw_platform.reports.views import Result, execute, open_sql
 from nw_platform.settings import Settings, load
@@ -22,7 +24,7 @@ HELP = (
 )
 EXAMPLE = "nw report summary\n  nw report key_coverage --grain day --period 2015-05-18 --format json"
 
-_NAMES: Final = (*REPORT_TABLES, "host_status", "sequence_gaps", "receipts", "duplicates", "alerts")
+_NAMES: Final = (*REPORT_TABLES, "host_status", "sequence_gaps", "receipts", "duplicates", "alerts", "report_gaps")
 _DIGITS: Final = 3
 
 
@@ -57,6 +59,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
     elif args.grain or args.period:
         raise UsageError(f"{table.name} has no periods; leave --grain and --period out")
     result = interruptible(lambda: _rows(settings, table, args.period, conditions, parameters), out)
+    for line in told_gaps(read_gaps(Lake(settings.lake, work=settings.work).reports_root)):
+        out.note(line)
     if not result.rows:
         out.note(_nothing(table.name, parameters))
     chosen = choose_format(args, out)

@@ -9,8 +9,11 @@ from nw_platform.cli.output import Output
 from nw_platform.cli.ranges import parse_range
 from nw_platform.errors import UsageError
 from nw_platform.ingest.session import Session
-from nw_platform.ingest.verify import verify
+from nw_platform.ingest.verify import Finding, verify
 from nw_platform.record.hours import parse_bound
+from nw_platform.reports.damage import look_at_all
+from nw_platform.reports.gaps import told_gaps
+from nw_platform.reports.plan import read_gaps
 from nw_platform.settings import load
 
 HELP = (
@@ -39,6 +42,10 @@ def run(args: argparse.Namespace, out: Output) -> int:
     with Session(settings) as session, out.progress(None, "verify") as bar:
         session.lake.require(is_there=True)
         report = verify(session, stream, first, last, progress=bar.report)
+        if stream is None and first is None:
+            root = session.lake.reports_root
+            report.findings += [Finding("", "reports", "reports", line) for line in look_at_all(root)]
+            report.findings += [Finding("", "reports", "reports", line) for line in told_gaps(read_gaps(root))]
     findings = [asdict(finding) for finding in report.findings]
     if out.as_json:
         out.result(

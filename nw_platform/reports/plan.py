@@ -17,6 +17,7 @@ from nw_platform.lake.store import Lake
 from nw_platform.lake.tables import LakeFile
 from nw_platform.record.hours import GRAINS, HOUR_US, hour_of, hour_start, hours_between, next_hour, period_of
 from nw_platform.record.names import RESERVED_COLUMNS
+from nw_platform.reports.damage import MERGED, bounds_of, look
 from nw_platform.reports.gaps import Gap, gaps_as_json, gaps_of_json
 from nw_platform.reports.publish import report_files, report_path
 from nw_platform.reports.relations import StepPlan, StreamFiles, own_columns
@@ -176,6 +177,7 @@ def plan_build(
         changed = set(state.tokens)
     else:
         changed = {hour for hour in {*state.tokens, *known} if state.tokens.get(hour) != known.get(hour)}
+    changed |= damaged_hours(lake.reports_root, changed) & set(state.tokens)
     refused = _refusals(changed, state, settings, lake.reports_root, now, incomplete)
     hours = sorted(changed - set(refused))
     days = {hour[:10] for hour in hours}
@@ -186,6 +188,25 @@ def plan_build(
     steps, records = _steps(lake, state, hours, sorted(days))
     tokens = {hour: state.tokens.get(hour) for hour in hours}
     return BuildPlan(steps, tokens, sorted(refused.items()), records)
+
+
+def damaged_hours(root: str, hours: Collection[str]) -> set[str]:
+    """The hours to build again because a file of theirs is damaged that the build of some hours would merge."""
+    if not hours:
+        return set()
+    days = {hour[:10] for hour in hours}
+    months = {day[:7] for day in days}
+    day_files = {period for period in _built(root, "int_type_counts", "day") if period[:7] in months}
+    periods = {
+        "hour": {f"{day}T{n:02d}" for day in days for n in range(24)},
+        "day": day_files,
+        "month": set(_built(root, "int_type_counts", "month")),
+    }
+    found: set[str] = set()
+    for damage in look(root, MERGED, periods):
+        first, last = bounds_of(damage.grain, damage.period)
+        found |= {damage.period} if damage.grain == "hour" else set(hours_between(f"{first}T00", f"{last}T00"))
+    return found
 
 
 def _refusals(

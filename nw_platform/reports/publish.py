@@ -10,6 +10,7 @@ the same the old file stays as it is (P3). Remote storage does the like when a s
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +29,7 @@ from nw_platform.record.hours import period_directory
 
 Result = TypeVar("Result")
 
+_PERIOD: Final = re.compile(r"all|\d{4}-\d\d-\d\d(T\d\d)?")
 _READS: Final = 20  # of a file that is replaced while it is read
 _IN_RECOVERY: Final = "RecoveryInProgress"
 _RECOVERIES: Final = 15  # waits
@@ -45,7 +47,10 @@ class ReportFiles(Protocol):
         """Those of the paths that have a file, in their order."""
 
     def below(self, folder: str) -> list[str]:
-        """The published files in the `dt=` folders of a folder, sorted."""
+        """The published files in the `dt=` folders of a table's grain, sorted."""
+
+    def foreign(self, folder: str) -> list[str]:
+        """What else looks like a published file there: a copy, or a file in another day's folder. Never read."""
 
     def data(self, path: str) -> bytes | None:
         """A file's bytes; None if there is none."""
@@ -73,7 +78,7 @@ def publish(files: ReportFiles, sources: Iterable[tuple[Path, str]]) -> int:
 
     def one(pair: tuple[Path, str]) -> bool:
         source, path = pair
-        new, old = source.read_bytes(), files.data(path)
+        new, old = source.read_bytes(), _old(files, path)
         if old is not None and _same_rows(new, old):
             return False
         reached(Step.REPORT_WRITTEN)
@@ -85,6 +90,14 @@ def publish(files: ReportFiles, sources: Iterable[tuple[Path, str]]) -> int:
         return sum(map(one, sources))
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         return sum(pool.map(one, sources))
+
+
+def _old(files: ReportFiles, path: str) -> bytes | None:
+    """The file that is there; None if it cannot be read, since it is to be replaced."""
+    try:
+        return files.data(path)
+    except (OSError, LakeError):
+        return None
 
 
 class _Local:
@@ -100,7 +113,13 @@ class _Local:
         return [path for path in paths if (self._root / path).exists()]
 
     def below(self, folder: str) -> list[str]:
-        found = sorted((self._root / folder).glob("dt=*/[!_.]*.parquet"))
+        return [path for path in self._visible(folder) if _is_published(path)]
+
+    def foreign(self, folder: str) -> list[str]:
+        return [path for path in self._visible(folder) if not _is_published(path)]
+
+    def _visible(self, folder: str) -> list[str]:
+        found = sorted((self._root / folder).glob("dt=*/[!_.]*"))
         return [path.relative_to(self._root).as_posix() for path in found]
 
     def data(self, path: str) -> bytes | None:
@@ -121,7 +140,11 @@ class _Local:
             written.write(data)
             written.flush()
             os.fsync(written.fileno())
-        beside.replace(target)
+        try:
+            beside.replace(target)
+        except OSError as error:
+            beside.unlink(missing_ok=True)
+            raise LakeError(f"report file {target} cannot be replaced: {error}; move what is there away") from error
         folder = os.open(target.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -145,10 +168,16 @@ class _Remote:
         return [path for path, info in zip(wanted, infos, strict=True) if info.type == pafs.FileType.File]
 
     def below(self, folder: str) -> list[str]:
+        return [path for path in self._visible(folder) if _is_published(path)]
+
+    def foreign(self, folder: str) -> list[str]:
+        return [path for path in self._visible(folder) if not _is_published(path)]
+
+    def _visible(self, folder: str) -> list[str]:
         selector = pafs.FileSelector(self._full(folder), allow_not_found=True, recursive=True)
         infos = self._stored(lambda: self._files.get_file_info(selector))
         names = (info.path[len(self._inside) + 1 :] for info in infos if info.type == pafs.FileType.File)
-        return sorted(name for name in names if _is_published(name[len(folder) + 1 :]))
+        return sorted(name for name in names if _is_visible(name[len(folder) + 1 :]))
 
     def data(self, path: str) -> bytes | None:
         return self._read(path, lambda file: bytes(file.read()))
@@ -203,17 +232,30 @@ class _Remote:
             raise LakeError(f"report files of {self._root}: {error}") from None
 
 
-def _is_published(name: str) -> bool:
-    """`dt=2026-11-22/2026-11-22T05.parquet`, and no file in the making."""
+def _is_visible(name: str) -> bool:
+    """`dt=2026-11-22/anything`, and no file in the making."""
     folder, _, file = name.partition("/")
-    return folder.startswith("dt=") and not file.startswith(("_", ".")) and file.endswith(".parquet")
+    return folder.startswith("dt=") and not file.startswith(("_", "."))
+
+
+def _is_published(path: str) -> bool:
+    """Return True if a path is that of a period's file; a copy beside it, under another name, is not."""
+    table, grain, _, name = path.split("/", 3)
+    period = name.removesuffix(".parquet")
+    if not _PERIOD.fullmatch(period) or (period == "all") != (grain == "grain=all"):
+        return False
+    return path == report_path(table, grain.removeprefix("grain="), period)
 
 
 def _same_rows(one: bytes, other: bytes) -> bool:
-    """Equal bytes, or equal rows: the same rows may be cut into pages in different ways."""
+    """Equal bytes, or equal rows: the same rows may be cut into pages in different ways. A damaged file has none."""
     if one == other:
         return True
-    first, second = pq.ParquetFile(pa.BufferReader(one)), pq.ParquetFile(pa.BufferReader(other))
-    if first.metadata.num_rows != second.metadata.num_rows or not first.schema_arrow.equals(second.schema_arrow):
+    first = pq.ParquetFile(pa.BufferReader(one))
+    try:
+        second = pq.ParquetFile(pa.BufferReader(other))
+        if first.metadata.num_rows != second.metadata.num_rows or not first.schema_arrow.equals(second.schema_arrow):
+            return False
+        return bool(first.read().equals(second.read()))
+    except (OSError, pa.ArrowException):
         return False
-    return bool(first.read().equals(second.read()))

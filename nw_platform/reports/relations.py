@@ -79,18 +79,15 @@ def logs_columns(own: Mapping[str, str]) -> dict[str, str]:
 def reports_scan(urls: Sequence[str], columns: Mapping[str, str], partitions: Sequence[str]) -> str:
     """A SELECT of these columns and the partition columns, as strings, from exactly these report files.
 
-    All files have the same columns, so only those with matching partitions are opened. No files: no rows, typed.
+    A file of an older version gives nulls for a column that it does not have; one that has no `period` is no report
+    file, and makes the query fail with its name. No files: no rows, typed.
     """
-    typed = [f"CAST(NULL AS {kind}) AS {quoted(name)}" for name, kind in columns.items()]
-    typed += [f"CAST(NULL AS VARCHAR) AS {quoted(name)}" for name in partitions]
-    source = f"SELECT {', '.join(typed)} WHERE false"
-    if urls:
-        hive = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in partitions)
-        options = f"hive_partitioning = true, hive_types = {{{hive}}}" if partitions else "hive_partitioning = false"
-        listed = ", ".join(literal(url) for url in urls)
-        source += f" UNION ALL BY NAME SELECT * FROM read_parquet([{listed}], {options})"
-    shown = [f"CAST({quoted(name)} AS {kind}) AS {quoted(name)}" for name, kind in columns.items()]
-    return f"SELECT {', '.join([*shown, *(quoted(name) for name in partitions)])} FROM ({source})"
+    scan = files_scan(urls, columns, partitions, path="nw path")
+    if not urls:
+        return scan
+    listed = ", ".join(quoted(name) for name in [*columns, *partitions])
+    foreign = "error('report file ' || \"nw path\" || ' has no column period')"
+    return f"SELECT {listed} FROM ({scan}) WHERE CASE WHEN period IS NULL THEN {foreign} ELSE true END"
 
 
 def relation_of(stream: str) -> str:

@@ -23,7 +23,10 @@ _FAMILY: Final = """CASE WHEN x IN ('int32', 'int64', 'float64', 'integer', 'num
 
 
 def log_type_report(files: str) -> str:
-    """A type keeps a row, with 0 lines, in every later period that has a report."""
+    """A type keeps a row, with 0 lines, in every later period that has a report.
+
+    Of a stream that is missing from a period (`nw.gaps`) nothing is said there: it is not known to have no lines.
+    """
     return f"""WITH files AS NOT MATERIALIZED ({files}),
     spans AS (SELECT {_TYPE}, min(period) AS first_period FROM files GROUP BY ALL),
     periods AS (SELECT DISTINCT grain, dt, period FROM files),
@@ -37,10 +40,14 @@ def log_type_report(files: str) -> str:
             coalesce(f.share_pct, CASE WHEN f.period IS NULL THEN 0 END) AS share_pct,
             coalesce(f.minutes_present, 0) AS minutes_present
         FROM grid LEFT JOIN files AS f ON f.grain = grid.grain AND f.period = grid.period AND f.stream = grid.stream
-            AND f.log_type = grid.log_type AND f.log_version = grid.log_version),
+            AND f.log_type = grid.log_type AND f.log_version = grid.log_version
+        WHERE f.period IS NOT NULL OR (grid.grain, grid.period, grid.stream) NOT IN
+            (SELECT (grain, period, stream) FROM nw.gaps WHERE part = 'all')),
     compared AS (
         SELECT *, CASE WHEN period = first_period THEN NULL
-            WHEN lag(period) OVER before = {PREVIOUS} THEN lag(lines) OVER before ELSE 0 END AS lines_previous
+            WHEN lag(period) OVER before = {PREVIOUS} THEN lag(lines) OVER before
+            WHEN (grain, {PREVIOUS}, stream) IN (SELECT (grain, period, stream) FROM nw.gaps) THEN NULL
+            ELSE 0 END AS lines_previous
         FROM full_rows WINDOW before AS (PARTITION BY {_TYPE} ORDER BY period))
     SELECT grain, dt, period, stream, log_type, log_version, lines, bytes, avg_bytes, hosts, processes, first_time,
         last_time, error_pct, lines_previous,
@@ -78,7 +85,8 @@ def key_coverage(files: str, all_files: str) -> str:
             f.other_keys, f.counts_are_exact
         FROM grid AS g LEFT JOIN files AS f ON f.grain = g.grain AND f.period = g.period AND f.stream = g.stream
             AND f.log_type = g.log_type AND f.log_version = g.log_version AND f.key = g.key
-        WHERE f.key IS NOT NULL OR NOT g.has_others),
+        WHERE f.key IS NOT NULL OR NOT g.has_others
+            AND (g.grain, g.period, g.stream) NOT IN (SELECT (grain, period, stream) FROM nw.gaps)),
     compared AS (
         SELECT *, CASE WHEN coalesce(counts_are_exact, true)
                 THEN coverage_pct - median(coverage_pct) OVER week_before END AS delta_pp,

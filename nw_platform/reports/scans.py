@@ -58,8 +58,16 @@ def files_scan(
     partitions: Sequence[str],
     *,
     fixed: Mapping[str, str] | None = None,
+    path: str | None = None,
 ) -> str:
-    """As `lake_scan`, in one piece. `fixed`: partition values that are known to be the same for all files.
+    """As `lake_scan`, in one piece.
+
+    Args:
+        urls: of the files.
+        columns: as of `lake_scan`.
+        partitions: as of `lake_scan`.
+        fixed: partition values that are known to be the same for all files.
+        path: the name of a column for the file's address; None: without it.
 
     A time that is stored as TIMESTAMPTZ may be asked for as TIMESTAMP, which is UTC then and cheaper to compute with,
     but filters on it leave nothing out.
@@ -83,6 +91,8 @@ def files_scan(
     ]
     listed = ", ".join(literal(url) for url in urls)
     source = f"read_parquet([{listed}], schema = MAP {{{fields}}}, filename = {literal(_PATH)})"
+    if path is not None:
+        places.append(f"{quoted(_PATH)} AS {quoted(path)}")
     return f"SELECT {', '.join([*(quoted(name) for name in columns), *places])} FROM {source}"
 
 

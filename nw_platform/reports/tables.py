@@ -345,6 +345,19 @@ _LIVE: Final = (
         ),
     ),
     Table(
+        "report_gaps",
+        "grain, period and stream that could not be built",
+        (
+            _c("grain", _TEXT, "`hour`, `day`, `week`, `month` or `all`"),
+            _c("dt", _TEXT, "day of the hour, else the first day of the period, or `all`"),
+            _c("period", _TEXT, "the period whose reports lack the stream, or some of its hours"),
+            _c("stream", _TEXT, "the stream that is missing"),
+            _c("part", _TEXT, "`keys`: from the tables of keys and values only; `all`: from every report"),
+            _c("hours", _BIG, "how many hours of the stream are missing"),
+            _c("reason", _TEXT, "why the last of them could not be built"),
+        ),
+    ),
+    Table(
         "duplicates",
         "dropped duplicate",
         (

@@ -28,6 +28,9 @@ from nw_platform.lake.unreadable import repair_named
 from nw_platform.record.hosts import center_of
 from nw_platform.record.hours import to_datetime
 from nw_platform.reports import live_views, report_views
+from nw_platform.reports.damage import named_in
+from nw_platform.reports.gaps import gaps_sql
+from nw_platform.reports.plan import read_gaps
 from nw_platform.reports.publish import report_files
 from nw_platform.reports.relations import logs_columns, own_columns, reports_scan, schema_columns
 from nw_platform.reports.scans import lake_scan
@@ -117,6 +120,8 @@ def execute(connection: duckdb.DuckDBPyConnection, query: str, parameters: Mappi
             _distinct([column[0] for column in described]), [_naive(r, zoned) for r in rows] if zoned else rows
         )
     except duckdb.Error as error:
+        if (damaged := named_in(str(error))) is not None and not was_replaced(error):
+            raise LakeError(damaged) from error
         if was_replaced(error):
             raise ReplacedError(one_line(error)) from error
         if command := repair_named(error):
@@ -153,6 +158,7 @@ def _tables_in(parser: duckdb.DuckDBPyConnection, select: str, known: Collection
 def view_statements(lake: Lake, settings: Settings, now: int, tables: Collection[str] | None = None) -> Iterator[str]:
     """The statements that make the views on an empty DuckDB connection; arguments as of `open_sql`."""
     yield from _lookups(settings)
+    yield f"CREATE TABLE nw.gaps AS {gaps_sql(read_gaps(lake.reports_root))}"
     for name, sql in _definitions(lake, settings, now, tables):
         yield f"CREATE OR REPLACE VIEW {quoted(name)} AS {sql}"
 
@@ -218,6 +224,8 @@ def _definitions(lake: Lake, settings: Settings, now: int, tables: Collection[st
             yield name, _chosen(TABLES[name], _lake_sql(lake.duplicates(), DUPLICATES_SCHEMA))
         elif name == "alerts":
             yield name, _chosen(TABLES[name], _lake_sql(lake.alerts(), ALERTS_SCHEMA))
+        elif name == "report_gaps":
+            yield name, _chosen(TABLES[name], gaps_sql(read_gaps(lake.reports_root)))
         else:
             yield name, _report_sql(lake, settings, name)
 

@@ -76,6 +76,9 @@ def test_a_stream_whose_files_cannot_be_read_fails_alone_and_is_tried_again(make
     assert read_gaps(bench.lake.reports_root) == [gap]
     assert read_manifest(bench.lake.reports_root) == {"2026-03-02T10": ""}
     assert bench.sql("SELECT stream FROM key_coverage WHERE grain = 'day'") == [{"stream": "good"}]
+    assert bench.sql("SELECT grain, stream, hours FROM report_gaps WHERE grain IN ('hour', 'all') ORDER BY 1") == [
+        {"grain": "all", "stream": "bad", "hours": 1}, {"grain": "hour", "stream": "bad", "hours": 1},
+    ]  # fmt: skip
     file.write_bytes(whole)
     assert bench.build().gaps == []
     assert read_gaps(bench.lake.reports_root) == []
