@@ -59,7 +59,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     elif args.grain or args.period:
         raise UsageError(f"{table.name} has no periods; leave --grain and --period out")
     result = interruptible(lambda: _rows(settings, table, args.period, conditions, parameters), out)
-    for line in told_gaps(read_gaps(Lake(settings.lake, work=settings.work).reports_root)):
+    for line in told_gaps(read_gaps(open_lake(settings).reports_root)):
         out.note(line)
     if not result.rows:
         out.note(_nothing(table.name, parameters))
