@@ -8,6 +8,7 @@ NeverwinterError                 one line: what is wrong, where, what to do
 |-- SourceError                  a source cannot be read now; others go on        [retriable]
 |   `-- DamagedFileError         a file is broken from some position on           [not retriable]
 |-- LakeError                    the lake cannot be read or written
+|   |-- UnreachableLakeError     its storage does not answer: nothing is known    [retriable]
 |   |-- CommitConflictError      somebody else committed first: read again, redo  [retriable]
 |   `-- SchemaConflictError      a column's declared type is not the lake's
 |-- IncompleteError              an hour is not whole: a report on it is refused
@@ -32,6 +33,7 @@ __all__ = [
     "SchemaConflictError",
     "SecretError",
     "SourceError",
+    "UnreachableLakeError",
     "UsageError",
 ]
 
@@ -86,6 +88,12 @@ class DamagedFileError(SourceError):
 
 class LakeError(NeverwinterError):
     """The lake cannot be read or written."""
+
+
+class UnreachableLakeError(LakeError):
+    """The storage does not answer, so it is not known whether the lake is the one that is meant."""
+
+    retriable = True
 
 
 class CommitConflictError(LakeError):

@@ -70,6 +70,7 @@ class Evidence:
     is_packed: bool = False
     is_declared: bool = False  # the file lies where the stream says that its files are rotated to
     came_by_rename: bool = False  # the file was put under its name when it was complete, as rsync does
+    is_untouched: bool = False  # size and time of the last write are those that the content's file was last seen with
 
 
 def decide(evidence: Evidence) -> Verdict:
@@ -86,6 +87,8 @@ def decide(evidence: Evidence) -> Verdict:
 def _under_its_name(evidence: Evidence) -> Verdict:
     if evidence.id in {Id.NUMBER, Id.UNKNOWN}:
         return Verdict.SAME
+    if evidence.is_untouched:
+        return Verdict.SAME  # copied with its times, or restored
     is_copy = evidence.came_by_rename or evidence.compared >= PROVING_BYTES
     return Verdict.SAME if evidence.id is Id.OTHER and is_copy else Verdict.NEW_IN_DOUBT
 
@@ -95,10 +98,8 @@ def _under_another_name(evidence: Evidence) -> Verdict:
         return Verdict.NEW  # two files at the same time: a copy
     is_long = evidence.compared >= PROVING_BYTES
     if evidence.name is Name.ROTATED:
-        has_id = evidence.id in {
-            Id.OTHER,
-            Id.REUSED,
-        }  # a file that was renamed keeps its id, a copy of a cut one does not
+        # A file that was renamed keeps its id, a copy of a cut one does not.
+        has_id = evidence.id in {Id.OTHER, Id.REUSED}
         is_proven = is_long or evidence.is_packed or evidence.old is Old.CUT or not has_id
     else:
         is_proven = is_long and (evidence.id is Id.NUMBER or (evidence.is_packed and evidence.is_declared))

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from nw_platform.errors import CommitConflictError, LakeError, NeverwinterError
+from nw_platform.errors import CommitConflictError, LakeError, NeverwinterError, UnreachableLakeError
 from nw_platform.ingest.batch import span_order
 from nw_platform.ingest.outcome import BatchReport, Lag, Progress, StreamProblem, TickReport, silent
 from nw_platform.ingest.pipeline import Pipeline, Taken
@@ -77,15 +77,14 @@ def run_tick(
     Raises:
         LakeError: the lake is not the one that is known.
     """
-    session.lake.require()
+    names = [name for name in session.settings.streams if streams is None or name in streams]
+    try:
+        session.lake.require()
+    except UnreachableLakeError as error:
+        return TickReport(failures=dict.fromkeys(names, str(error)))
     tick = _Tick(session, clock, every_counts=not until_caught_up)
     report = tick.report
-    lanes = [
-        (name, index)
-        for name, declared in session.settings.streams.items()
-        if streams is None or name in streams
-        for index in _indexes(declared.lanes, lane)
-    ]
+    lanes = [(name, index) for name in names for index in _indexes(session.settings.streams[name].lanes, lane)]
     turns = deque(lanes)
     waits = _WAITS if until_caught_up and pause is not None else 0
     with tick.pool:

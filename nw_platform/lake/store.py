@@ -18,7 +18,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from nw_platform.errors import LakeError
+from nw_platform.errors import LakeError, UnreachableLakeError
 from nw_platform.lake.identity import KnownLake, LakeMemory, refuse_gone_streams, refuse_other_lake
 from nw_platform.lake.native import local_path, native_files, patience_of
 from nw_platform.lake.remote import REPORTS, know
@@ -136,11 +136,12 @@ class Lake:
             is_there: stop as well, if there never was a lake.
 
         Raises:
+            UnreachableLakeError: its identity cannot be read.
             LakeError: it is gone, or another one, or it lost all tables of a stream.
         """
         if self._memory is None:
             return
-        identity, known = self.identity().snapshot(), self._memory.known()
+        identity, known = self._read_identity(), self._memory.known()
         receipts, is_read = self._receipts_if_readable()
         if adopts and identity is None and not known and (receipts is not None or not is_read):
             with contextlib.suppress(LakeError):  # a lake that is only read is left without
@@ -169,6 +170,12 @@ class Lake:
         identity = self.identity().ensure()
         self.require()
         return identity.table_id
+
+    def _read_identity(self) -> Snapshot | None:
+        try:
+            return self.identity().snapshot()
+        except LakeError as error:
+            raise UnreachableLakeError(str(error)) from error
 
     def _receipts_if_readable(self) -> tuple[Snapshot | None, bool]:
         """The table of receipts; and False if it is damaged: what is wrong with it is said by whoever needs it."""

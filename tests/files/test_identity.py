@@ -24,6 +24,8 @@ TABLE = [
     ("replaced, long", Id.OTHER, Name.SAME, Size.LONGER, True, Old.GONE, MANY, {}, SAME),
     ("replaced, short", Id.OTHER, Name.SAME, Size.LONGER, True, Old.GONE, FEW, {}, MAYBE_REPEAT),
     ("the same file delivered again", Id.OTHER, Name.SAME, Size.EQUAL, True, Old.GONE, FEW, {}, MAYBE_REPEAT),
+    ("restored with its times", Id.OTHER, Name.SAME, Size.EQUAL, True, Old.GONE, FEW, {"is_untouched": True}, SAME),
+    ("restored on the old inode", Id.REUSED, Name.SAME, Size.EQUAL, True, Old.GONE, FEW, {"is_untouched": True}, SAME),
     ("replaced by other content", Id.OTHER, Name.SAME, Size.LONGER, False, Old.GONE, MANY, {}, NEW),
     ("made anew on the same inode", Id.REUSED, Name.SAME, Size.LONGER, True, Old.GONE, MANY, {}, MAYBE_REPEAT),
     ("renamed by rotation", Id.SAME, Name.ROTATED, Size.LONGER, True, Old.GONE, FEW, {}, SAME),
@@ -67,7 +69,7 @@ def test_the_table(id_, name, size, tail, old, compared, more, verdict):
 
 def every_evidence():
     flags = (False, True)
-    columns = (Id, Name, Size, flags, flags, Old, (FEW, MANY), flags, flags, flags)
+    columns = (Id, Name, Size, flags, flags, Old, (FEW, MANY), flags, flags, flags, flags)
     return (Evidence(*row) for row in itertools.product(*columns))
 
 

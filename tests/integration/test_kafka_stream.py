@@ -120,7 +120,8 @@ def test_a_topic_made_again_is_read_beside_the_old_one(world):
         world.append(10, 15)
         world.ingest(session)
         assert [row[0] for row in world.rows(session, columns="seq", order="seq")] == list(range(15))
-        assert found(session) == []
+        # Nobody knows whether the old topic got more records before it was deleted.
+        assert found(session) == [("lost", f"{world.topic.name}/0 from 10")]
 
 
 def test_lanes_read_all_and_others_take_over(world):

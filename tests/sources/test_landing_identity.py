@@ -285,6 +285,20 @@ def test_a_new_file_whose_time_was_set_by_hand_is_not_the_old_one_grown(zone, op
     assert told(lane) == ["missing", "repeat"]
 
 
+def test_a_zone_that_was_restored_with_its_times_is_not_read_again(zone, open_lane):
+    lane = open_lane()
+    append(zone / "app.log", "1", "2")
+    twice(lane)
+    times = (zone / "app.log").stat()
+    lines = (zone / "app.log").read_bytes()
+    (zone / "app.log").unlink()
+    (zone / "other").write_bytes(b"takes the inode")
+    (zone / "app.log").write_bytes(lines)
+    os.utime(zone / "app.log", ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert twice(lane) == []
+    assert told(lane) == []
+
+
 def test_rsync_that_keeps_times_needs_no_finding(zone, open_lane):
     lane = open_lane()
     append(zone / "app.log", "1" * 2000)

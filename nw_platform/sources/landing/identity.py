@@ -117,8 +117,14 @@ def judge(
         is_packed=codec is not None,
         is_declared=is_declared,
         came_by_rename=identity.came_by_rename,
+        is_untouched=_is_untouched(stamp, content.stamp),
     )
     return Judgement(decide(evidence), identity.id, codec is not None and size is Size.EQUAL)
+
+
+def _is_untouched(stamp: Stamp, known: Stamp) -> bool:
+    """Return True if size and time of the last write are equal; the file system may know no such time (0)."""
+    return bool(stamp.mtime_ns) and (stamp.size, stamp.mtime_ns) == (known.size, known.mtime_ns)
 
 
 def _is_plainly(same_id: Id, name: Name) -> bool:
