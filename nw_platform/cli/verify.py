@@ -67,8 +67,10 @@ def run(args: argparse.Namespace, out: Output) -> int:
         out.note(f"{name}: {told}")
     for line in told_gaps(gaps):
         out.note(line)
+    # A lost commit leaves its files behind, and a repair takes the records from them.
+    advice = "keep it until the findings are mended: a repair may need it" if findings else "it may be deleted"
     for orphan in report.orphans:
-        out.note(f"orphan: {orphan} is named by no commit and is never read; it may be deleted")
+        out.note(f"orphan: {orphan} is named by no commit and is never read; {advice}")
     if findings:
         out.note(f"{len(findings):,} findings in {report.batches:,} batches, {report.records:,} records")
     return 1 if findings else 0

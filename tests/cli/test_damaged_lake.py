@@ -143,3 +143,14 @@ def test_a_lake_that_can_only_be_read_answers(config):
     assert nw(config, "sql", "SELECT count(*) FROM logs") == 0
     assert nw(config, "report", "receipts") == 0
     assert sorted(path.relative_to(lake).as_posix() for path in lake.rglob("*")) == before
+
+
+def test_a_file_that_a_repair_may_need_is_not_said_to_be_useless(config, capsys):
+    log = config.parent / "lake" / "raw" / "stream=web" / "_delta_log"
+    max(log.glob("*.json")).write_bytes(b"")
+    assert nw(config, "verify", "web") == 1
+    told = capsys.readouterr().err
+    assert "keep it until the findings are mended" in told
+    assert "it may be deleted" not in told
+    assert nw(config, "repair", "web") == 0
+    assert nw(config, "verify", "web") == 0
