@@ -20,6 +20,13 @@ class FileFates:
     unread: dict[_Key, str] = field(default_factory=dict)  # found, and not read to the end -> what is left
     vanished: dict[_Key, str] = field(default_factory=dict)  # gone, and something may be unread -> what a receipt says
     doubts: list[str] = field(default_factory=list)  # what may have been read twice
+    holes: dict[_Key, tuple[str, int]] = field(default_factory=dict)  # path it was read at last, bytes of NUL skipped
+
+    def count_hole(self, key: _Key, state: dict[str, Any]) -> None:
+        """Add what a span skipped of its file."""
+        if skipped := state.get("skipped_bytes", 0):
+            _, before = self.holes.get(key, ("", 0))
+            self.holes[key] = (state["path"], before + skipped)
 
     def told(self) -> str:
         """One line: what is proven and what is not."""
@@ -33,6 +40,8 @@ class FileFates:
         if self.doubts:
             count = "one file" if len(self.doubts) == 1 else f"{len(self.doubts):,} files"
             parts.append(f"{count} may hold repeats: {_few(self.doubts)}")
+        if self.holes:
+            parts.append(_skipped(list(self.holes.values())))
         return "; ".join(parts)
 
 
@@ -51,6 +60,7 @@ def fates_of_files(receipts: Sequence[Receipt]) -> FileFates | None:
             seen.add(key)
             fates.vanished.pop(key, None)
             fates.unread.pop(key, None)
+            fates.count_hole(key, span.state)
             if left := _left(span.end, span.state):
                 fates.unread[key] = f"{span.state['path']}: {left}"
         looked_for = {}  # the next receipt says it again, or what became of it
@@ -76,6 +86,16 @@ def _left(end: int, state: dict[str, Any]) -> str:
         return "" if state.get("exhausted") else f"what is packed behind byte {end:,}"
     size = int(state["stamp"][0])
     return f"bytes {end:,} to {size:,}" if size > end else ""
+
+
+def _skipped(holes: list[tuple[str, int]]) -> str:
+    """What was left out of files because it is a hole: its bytes, and the files."""
+    total = sum(skipped for _, skipped in holes)
+    if len(holes) == 1:
+        return f"{total:,} bytes of NUL were skipped in {holes[0][0]}"
+    largest = sorted(holes, key=lambda hole: -hole[1])
+    files = _few(f"{path}: {skipped:,}" for path, skipped in largest)
+    return f"{total:,} bytes of NUL were skipped in {len(holes):,} files ({files})"
 
 
 def _few(texts: Iterable[str]) -> str:

@@ -129,3 +129,44 @@ def test_links_inside_the_zone_and_links_that_the_path_spells_out_are_followed(n
     assert (code, err) == (0, "")
     assert values(nw) == ["a"]
     assert json.loads(nw("sql", "SELECT count(*) n FROM cur", "--format", "json")[1]) == [{"n": 1}]
+
+
+def test_verify_tells_how_many_bytes_of_nul_were_skipped_and_where(tmp_path, nw):
+    declare(tmp_path)
+    hole = bytes(300_000)
+    (tmp_path / "app.log").write_bytes(b"a1\n" + hole + b"a2\n")
+    assert nw("ingest", "--once")[0] == 0
+    assert values(nw) == ["a1", "a2"]
+    code, _, err = nw("verify")
+    assert code == 0
+    path = tmp_path / "app.log"
+    assert f"read to the end of every file that was found; 300,000 bytes of NUL were skipped in {path}\n" in err
+    with (tmp_path / "app.log").open("ab") as file:
+        file.write(bytes(5_000) + b"a3\n")
+    assert nw("ingest", "--once")[0] == 0
+    code, _, err = nw("verify")
+    assert code == 0
+    assert f"305,000 bytes of NUL were skipped in {path}\n" in err
+
+
+def test_verify_does_not_speak_of_holes_where_none_was_skipped(tmp_path, nw):
+    declare(tmp_path)
+    append(tmp_path / "app.log", "a1", "a\x00b")
+    assert nw("ingest", "--once")[0] == 0
+    code, _, err = nw("verify")
+    assert code == 0
+    assert "NUL" not in err
+
+
+def test_verify_tells_of_holes_in_several_files_the_largest_first(tmp_path, nw):
+    declare(tmp_path, ", rotated: ['old/*']")
+    (tmp_path / "app.log").write_bytes(bytes(4_096) + b"a1\n")
+    assert nw("ingest", "--once")[0] == 0
+    (tmp_path / "old").mkdir()
+    (tmp_path / "app.log").rename(tmp_path / "old" / "app.log")
+    (tmp_path / "app.log").write_bytes(bytes(8_192) + b"b1\n")
+    assert nw("ingest", "--once")[0] == 0
+    assert values(nw) == ["a1", "b1"]
+    code, _, err = nw("verify")
+    assert code == 0
+    assert f"12,288 bytes of NUL were skipped in 2 files ({tmp_path / 'app.log'}: 8,192; " in err
