@@ -1,4 +1,4 @@
-"""Keeps the processes of `nw up` at work: sees which does not work, starts it again, says so, and at last gives up."""
+"""Restarts processes of `nw up` that have ended or do not answer, reports it, and gives up after too many restarts."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from nw_platform.record.hours import to_iso
 
 __all__ = ["Part", "Supervisor"]
 
-_TURN_S: Final = 0.2
-_END_S: Final = 5.0  # for a process that does not work to end when it is asked to
-_GAP_S: Final = 15.0  # between two turns: this process stood still itself, and saw nothing
-_HOME_S: Final = 30.0  # between two tries to write to Dagster's home
+_TURN_S: Final = 0.2  # pause between two turns of the main loop
+_END_S: Final = 5.0  # grace period for a process that is asked to end
+_GAP_S: Final = 15.0  # a turn that took longer means that this process itself stood still and saw nothing
+_HOME_S: Final = 30.0  # between two checks that DAGSTER_HOME can be written
 _DAEMON: Final = "daemon"
 _REPAIR: Final = "see {name}.log and {name}.previous.log in the folder logs of DAGSTER_HOME"
 
 
 def _nothing() -> None:
-    """Nothing has to be done."""
+    """Do nothing: the default for a part that needs no look and no preparation."""
 
 
 @dataclass(slots=True)
@@ -39,14 +39,14 @@ class Part:
 
     Attributes:
         name: `daemon` and so on.
-        arguments: makes those of its next start.
-        sign: tells whether it works.
-        look: looks for the sign; may take as long as `Pace.timeout`.
-        prepare: has to be done before it is started again.
-        child: the process; None while it waits to be started again.
-        restarts: when it was started again (monotonic seconds), without those that are forgotten.
-        wait_until: when it is to be started (monotonic seconds).
-        trouble: what was wrong the last time, and when (microseconds since the epoch).
+        arguments: returns the command-line arguments for the next start.
+        sign: remembers the signs of life and names the problem if they stay away.
+        look: asks the process for a sign of life and feeds `sign`; may take as long as `Pace.timeout`.
+        prepare: is called before it is started again (after a clock jump, `mend_clock` is called instead).
+        child: the running process; None while the part waits to be started.
+        restarts: times of the planned restarts (monotonic seconds); those older than `Pace.window` are dropped.
+        wait_until: earliest time of the next start (monotonic seconds).
+        trouble: the last problem, and when it was seen (microseconds since the epoch).
     """
 
     name: str
@@ -83,10 +83,10 @@ class Supervisor:
         self._home_trouble: tuple[str, int] | None = None
 
     def keep(self) -> None:
-        """Keep them at work until the end is asked for.
+        """Check every part each turn, and restart those that do not work, until the end is asked for.
 
         Raises:
-            NeverwinterError: one does not work, however often it is started again.
+            NeverwinterError: a part failed again after all the restarts that `Pace.waits` allows.
         """
         with self._looking():
             while not self._children.stopping():
@@ -101,7 +101,7 @@ class Supervisor:
 
     @contextmanager
     def _looking(self) -> Iterator[None]:
-        """Each part is looked at by a thread of its own: an answer that is waited for keeps nobody else waiting."""
+        """Call each part's `look` in a thread of its own, so that a slow answer of one delays no other."""
         done = threading.Event()
 
         def look_again(part: Part) -> None:
@@ -179,7 +179,7 @@ class Supervisor:
             self._plan_restart(part, problem)
 
     def _problem(self, part: Part, child: Child, now: float) -> str:
-        """What is wrong with a part, in one line; empty: nothing."""
+        """Return one line that says what is wrong with a part, or an empty string if it works."""
         if child.ended():
             return child.last_words()
         if self._is_stopped(child, now):
@@ -188,22 +188,22 @@ class Supervisor:
         return f"the {part.name} {problem}" if problem else ""
 
     def _plan_restart(self, part: Part, problem: str) -> None:
-        """Say what is wrong and when the part is started again.
+        """Record and report the problem, and set when the part is started again.
 
         Raises:
-            NeverwinterError: that was done too often.
+            NeverwinterError: the part was already restarted as often as `Pace.waits` allows within `Pace.window`.
         """
         now, pace = time.monotonic(), self._pace
         part.restarts = [at for at in part.restarts if now - at < pace.window]
         part.trouble = (problem, clock())
-        done = len(part.restarts)
-        if done >= len(pace.waits):
+        restart_count = len(part.restarts)
+        if restart_count >= len(pace.waits):
             self._tell(now)
-            again = f"it was started again {done} times in {pace.window / 60:.0f} minutes"
+            again = f"it was started again {restart_count} times in {pace.window / 60:.0f} minutes"
             raise NeverwinterError(f"{problem}; {again}, and nw up ends{self._because_of_home()}")
         part.restarts.append(now)
-        part.wait_until = now + pace.waits[done]
-        self._say(f"{problem}; starting it again ({done + 1} of {len(pace.waits)}){self._because_of_home()}")
+        part.wait_until = now + pace.waits[restart_count]
+        self._say(f"{problem}; starting it again ({restart_count + 1} of {len(pace.waits)}){self._because_of_home()}")
         self._tell(now)
 
     def _try_to_start(self, part: Part, prepare: Callable[[], None]) -> None:
@@ -217,7 +217,7 @@ class Supervisor:
         part.sign.reset(self._no_gap())
 
     def _no_gap(self) -> float:
-        """What took long just now was no standstill; return the time."""
+        """Begin the turn anew, so that a slow start does not look like a gap or a clock jump; return the time."""
         now = time.monotonic()
         self._wall += now - self._turned
         self._turned = now
@@ -240,7 +240,7 @@ class Supervisor:
         return f"; {problem}" if problem else ""
 
     def _tell(self, now: float) -> None:
-        """Say how all are to those who raise alerts, if that has changed."""
+        """Publish the state of all parts and of DAGSTER_HOME to the alerts, if it has changed since the last time."""
         news = [self._news(part, now) for part in self._parts]
         home, since = self._home_trouble or ("", None)
         repair = "free some space there, or mount it for writing"
@@ -261,6 +261,6 @@ class Supervisor:
         return ProcessNews(part.name, works=False, message=message, since=since, repair=_REPAIR.format(name=part.name))
 
     def _say(self, text: str) -> None:
-        """A note; one that cannot be written (a full disk, a closed pipe) is no reason to end."""
+        """Print a note, and go on if it cannot be written (a full disk, a closed pipe)."""
         with contextlib.suppress(OSError):
             self._out.note(text)

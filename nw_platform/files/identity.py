@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-PROVING_BYTES: Final = 1024  # so many equal bytes at the beginning and before the position are no accident
+PROVING_BYTES: Final = 1024  # a match of at least this many bytes is not taken for an accident
 
 
 class Id(Enum):
@@ -41,11 +41,11 @@ class Size(Enum):
 
 
 class Old(Enum):
-    """What became of the content's file, as far as it was looked for."""
+    """States what became of the file in which the content was last seen, as far as the caller looked for it."""
 
-    THERE = "there"  # it is where it was
-    CUT = "cut"  # it is there, and holds another content now: it was cut and written anew
-    GONE = "gone"  # it was found nowhere, or is another file
+    THERE = "there"  # the file is still in its place and still holds the content
+    CUT = "cut"  # the same file is in its place but holds another content: it was truncated and written anew
+    GONE = "gone"  # the file was not found, or another file has taken its name
 
 
 class Verdict(Enum):
@@ -66,7 +66,7 @@ class Evidence:
     is_head_equal: bool  # hashes of the beginning; False as well where the file is shorter than what was hashed
     is_tail_equal: bool  # hashes of the bytes before the position
     old: Old
-    compared: int  # bytes that were compared: the position, if that is less than PROVING_BYTES
+    compared: int  # the position, in unpacked bytes: below PROVING_BYTES, the hashes cover no more than this
     is_packed: bool = False
     is_declared: bool = False  # the file lies where the stream says that its files are rotated to
     came_by_rename: bool = False  # the file was put under its name when it was complete, as rsync does
@@ -74,7 +74,11 @@ class Evidence:
 
 
 def decide(evidence: Evidence) -> Verdict:
-    """Weigh the evidence. See the table in docs/adr/0016."""
+    """Return the verdict that the table in docs/adr/0016 gives for this evidence.
+
+    A file that is shorter than the position, or whose hashes differ, is never the known content, whatever its id. If
+    the hashes agree, the same id proves it; without the same id, the name decides how much more evidence is needed.
+    """
     if evidence.size is Size.SHORTER:
         return Verdict.NEW_IN_DOUBT if evidence.is_head_equal else Verdict.NEW
     if not (evidence.is_head_equal and evidence.is_tail_equal):
@@ -98,9 +102,9 @@ def _under_another_name(evidence: Evidence) -> Verdict:
         return Verdict.NEW  # two files at the same time: a copy
     is_long = evidence.compared >= PROVING_BYTES
     if evidence.name is Name.ROTATED:
-        # A file that was renamed keeps its id, a copy of a cut one does not.
-        has_id = evidence.id in {Id.OTHER, Id.REUSED}
-        is_proven = is_long or evidence.is_packed or evidence.old is Old.CUT or not has_id
+        # Renaming a file keeps its id. Copying it before it is cut (copytruncate) gives the copy a different id.
+        is_other_file = evidence.id in {Id.OTHER, Id.REUSED}
+        is_proven = is_long or evidence.is_packed or evidence.old is Old.CUT or not is_other_file
     else:
         is_proven = is_long and (evidence.id is Id.NUMBER or (evidence.is_packed and evidence.is_declared))
     return Verdict.SAME if is_proven else Verdict.NEW_IN_DOUBT

@@ -1,14 +1,15 @@
-"""`nw repair`, for raw: what receipts say it holds is looked for on disk, then at the source, and committed again.
+"""Repairs raw for `nw repair`: finds the batches that raw lacks on disk or at the source, and commits them again.
 
-A commit that was lost took the name of its file along, not the file: it lies in its partition's folder, and its bytes
-have the digest that the receipt says. So the source is asked only for what is not on disk either. What neither has is
-named, record by record; reading then goes on behind it.
+When a commit is lost, the table forgets the file that the commit added, but the file still lies in its partition's
+folder, and its rows have the digest that the receipt states. So the source is read only for batches that are not on
+disk. Records that neither has are reported, with their positions in the source; reading then continues after them.
 
-    a. The batches that raw lacks: of lanes that are behind their receipts, and of hours whose counts differ.
-    b. Hour by hour: their rows are written anew and committed, with a transaction of their own (repair, n), so that of
-       two repairs at once one wins.
-    c. One commit at the end moves the lanes' transactions to their last receipts. Reading goes on from there.
-A crash in between leaves hours that are whole again; the next repair does the others.
+    a. Choose the hours to repair: those whose counts differ from the receipts, those with a batch that a lane of raw
+       has not reached, and those that the caller names.
+    b. Write the missing batches of one hour and commit them, hour by hour. Each commit carries the transaction
+       (repair, n), so if two repairs run at once, one of them fails with a conflict.
+    c. Move the lanes' transactions to their last receipts in one last commit. Reading continues from there.
+A crash in between leaves the hours that were committed whole; the next repair does the others.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class LostBatch:
     reason: str
 
     def told(self) -> str:
-        """Which records, and why they cannot be had."""
+        """Return one line that says which records are lost and why they cannot be read again."""
         spans = "; ".join(f"{s.source}/{s.partition} [{s.start}, {s.end})" for s in self.batch.spans[:20])
         more = f" and {len(self.batch.spans) - 20} more" if len(self.batch.spans) > 20 else ""  # noqa: PLR2004
         return f"{self.batch.records} records of {spans}{more} cannot be had again: {self.reason}"
@@ -65,9 +66,11 @@ class RawRepaired:
 
 
 def repair_raw(pipeline: Pipeline, damaged: Collection[str], now: int, progress: Progress = silent) -> RawRepaired:
-    """Have raw hold what its receipts say, as far as that can be had. The table is made if it is not there.
+    """Commit the batches that raw lacks, and return what was restored and what is lost.
 
-    `damaged`: arrival hours to look at whatever their counts say.
+    The table is created if it is missing.
+
+    `damaged`: arrival hours to check even if their counts agree with the receipts.
 
     Raises:
         CommitConflictError: another run commits at the same time; call again.
@@ -92,18 +95,18 @@ def repair_raw(pipeline: Pipeline, damaged: Collection[str], now: int, progress:
 def _wanted(
     raw: Snapshot, receipts: Sequence[Receipt], lanes: Sequence[str], damaged: Collection[str]
 ) -> dict[str, list[CurrentBatch]]:
-    """Arrival hour -> all of its batches, of the hours that have to be looked at."""
+    """Return the hours that have to be checked: arrival hour -> all batches of that hour."""
     batches = current_batches(receipts)
     hours = {*odd_hours(raw, batches), *damaged}
-    # A replay that raw lost leaves as many records as it had, maybe, but others.
+    # Counts do not show a lost replay: the batch it replaced may have had the same number of records.
     unseen = [r for r in receipts if r.lane in lanes and r.sequence > raw.transaction(r.lane)]
     touched = {(r.lane, r.sequence if r.replaces is None else r.replaces) for r in unseen}
     hours |= {batch.arrival_hour for batch in batches if (batch.lane, batch.sequence) in touched}
-    found: dict[str, list[CurrentBatch]] = {hour: [] for hour in hours}
+    batches_by_hour: dict[str, list[CurrentBatch]] = {hour: [] for hour in hours}
     for batch in batches:
         if batch.arrival_hour in hours:
-            found[batch.arrival_hour].append(batch)
-    return found
+            batches_by_hour[batch.arrival_hour].append(batch)
+    return batches_by_hour
 
 
 def _repair_hour(pipeline: Pipeline, hour: str, batches: Sequence[CurrentBatch], done: RawRepaired, now: int) -> None:
@@ -113,16 +116,16 @@ def _repair_hour(pipeline: Pipeline, hour: str, batches: Sequence[CurrentBatch],
     live = [batch for batch in batches if batch.records and not batch.expired]
     intact = [batch for batch in live if _is_intact(pipeline, batch)]
     written: list[WrittenFile] = []
-    found: list[CurrentBatch] = []
+    recovered: list[CurrentBatch] = []
     lost: list[CurrentBatch] = []
     try:
         for batch in live:
             if batch in intact:
                 continue
             rows = _rows_again(pipeline, batch, done)
-            (lost if rows is None else found).append(batch)
+            (lost if rows is None else recovered).append(batch)
             written += [] if rows is None else [write_batch(pipeline, batch, rows)]
-        remove = _to_remove(pipeline, raw, hour, found, [*intact, *lost])
+        remove = _to_remove(pipeline, raw, hour, recovered, [*intact, *lost])
         for batch in intact:
             if remove.keys() & {file.path for file in _files(raw, batch)}:
                 written.append(write_batch(pipeline, batch, batch_rows(pipeline.lake, pipeline.stream, batch)))
@@ -137,16 +140,19 @@ def _repair_hour(pipeline: Pipeline, hour: str, batches: Sequence[CurrentBatch],
 
 
 def _to_remove(
-    pipeline: Pipeline, raw: Snapshot, hour: str, found: Sequence[CurrentBatch], others: Sequence[CurrentBatch]
+    pipeline: Pipeline, raw: Snapshot, hour: str, recovered: Sequence[CurrentBatch], others: Sequence[CurrentBatch]
 ) -> dict[str, LakeFile]:
-    """The files of an hour that are to go: those that are not on disk, those of no batch, and those of `found` ones."""
-    there = raw.hour_files([hour])
+    """Return the files that the commit has to remove from the table's hour, by path.
+
+    These are files that are not on disk, files that belong to no batch, and the old files of `recovered` batches.
+    """
+    listed = raw.hour_files([hour])
     table = pipeline.lake.raw(pipeline.stream)
-    infos = pipeline.lake.files.get_file_info([f"{table.path}/{file.path}" for file in there])
-    gone = {file.path for file, info in zip(there, infos, strict=True) if info.type != pafs.FileType.File}
-    replaced = {file.path for batch in found for file in _files(raw, batch)}
+    infos = pipeline.lake.files.get_file_info([f"{table.path}/{file.path}" for file in listed])
+    gone = {file.path for file, info in zip(listed, infos, strict=True) if info.type != pafs.FileType.File}
+    replaced = {file.path for batch in recovered for file in _files(raw, batch)}
     kept = {file.path for batch in others for file in _files(raw, batch)}
-    return {file.path: file for file in there if file.path in gone | replaced or file.path not in kept}
+    return {file.path: file for file in listed if file.path in gone | replaced or file.path not in kept}
 
 
 def _files(raw: Snapshot, batch: CurrentBatch) -> list[LakeFile]:
@@ -161,7 +167,10 @@ def _is_intact(pipeline: Pipeline, batch: CurrentBatch) -> bool:
 
 
 def _rows_again(pipeline: Pipeline, batch: CurrentBatch, done: RawRepaired) -> pa.Table | None:
-    """A batch's records from a file that no commit names, else from the source; None: neither has them."""
+    """Read a batch's records from a file on disk, else from the source; return None if neither has them.
+
+    `done` is changed: it counts where the records came from, or gets the lost batch with the reason.
+    """
     for file in _on_disk(pipeline, batch):
         rows = _matching(file, batch)
         if rows is not None:

@@ -1,7 +1,7 @@
-"""Does raw hold what its receipts say? By versions and counts of the tables alone: no record is read.
+"""Compares raw with its receipts, by the transactions and counts of the tables alone: no record is read.
 
-A receipt is appended after the commit to raw that carries it. So if receipts are looked at first and raw afterwards,
-raw is never behind them, unless commits of it were lost: a power cut, a damaged disk, a copy that was restored.
+A receipt is appended to the table `receipts` after the commit to raw that carries it. So if one reads `receipts` first
+and raw afterwards, raw can only be behind if it lost commits: by a power cut, a damaged disk or a restored copy.
 """
 
 from __future__ import annotations
@@ -18,33 +18,36 @@ from nw_platform.lake.tables import Snapshot
 
 @dataclass(frozen=True, slots=True)
 class LaneBehind:
-    """A lane of which raw lacks commits. Sequences; -1: raw knows nothing of the lane."""
+    """A lane of which raw lacks commits."""
 
     lane: str
-    in_raw: int
-    in_receipts: int
+    in_raw: int  # sequence of the last receipt that raw has committed; -1: none
+    in_receipts: int  # sequence of the last receipt in the table `receipts`
 
     def told(self) -> str:
-        """The two ends in words."""
+        """Return a clause that says where raw ends and where the receipts end."""
         at = f"ends at receipt {self.in_raw}" if self.in_raw >= 0 else "has nothing"
         return f"raw {at} of lane {self.lane}, the receipts at {self.in_receipts}"
 
 
 def last_receipts(receipts: Snapshot | None, stream: str) -> dict[str, int]:
-    """The lanes that a snapshot of the table `receipts` knows of a stream, with the sequence of the last receipt."""
-    found: dict[str, int] = {}
+    """Return the sequence of the last receipt of each lane of a stream, from a snapshot of the table `receipts`.
+
+    Lanes are named `<epoch>.<index>`, both counted from 0 without gaps: the first epoch without a lane ends the search.
+    """
+    last_by_lane: dict[str, int] = {}
     epoch = index = 0
     while receipts is not None:
         lane = f"{epoch}.{index}"
         last = receipts.transaction(receipts_app(stream, lane))
         if last >= 0:
-            found[lane] = last
+            last_by_lane[lane] = last
             index += 1
         elif index:
             epoch, index = epoch + 1, 0
         else:
             break
-    return found
+    return last_by_lane
 
 
 def lanes_behind(raw: Snapshot | None, lasts: dict[str, int]) -> list[LaneBehind]:
@@ -54,15 +57,16 @@ def lanes_behind(raw: Snapshot | None, lasts: dict[str, int]) -> list[LaneBehind
 
 
 def behind_told(stream: str, lanes: Iterable[LaneBehind]) -> str:
-    """What is wrong, and the command that repairs it, in one line."""
+    """Return one line that says which lanes of raw lost commits, with the command that repairs them."""
     ends = "; ".join(lane.told() for lane in lanes)
     return f"raw of stream {stream} lost commits ({ends}); run: nw repair {stream}"
 
 
 def refuse_lost_commits(lake: Lake, stream: str) -> None:
-    """Stop before anything is written, if the stream's tables lost commits: what is read then could be lost unseen.
+    """Raise an error if the stream's tables lost commits, because a loss could go unnoticed if reading continued.
 
-    A batch is in raw first, then in the receipts, then in logs. So the tables are looked at the other way round.
+    A batch is committed to raw first, then to `receipts`, then to logs. This reads the tables in the opposite order, so
+    that a batch that arrives meanwhile does not look like a loss.
 
     Raises:
         LakeError: raw is behind its receipts, or logs hold batches that raw does not know; it names the repair.
@@ -77,17 +81,17 @@ def refuse_lost_commits(lake: Lake, stream: str) -> None:
 
 
 def logs_ahead(logs: Snapshot | None, raw: Snapshot | None, lasts: Mapping[str, int]) -> list[str]:
-    """Which lanes logs know more of than raw does, in words: raw and the receipts lost commits together."""
+    """Return a clause for each lane of which logs hold a later batch than raw: raw and `receipts` both lost commits."""
     if logs is None:
         return []
-    told = []
+    problems = []
     for lane in sorted({*lasts, "0.0"}):
         in_raw = raw.transaction(lane) if raw is not None else -1
         applied = logs.transaction(lane)
         if applied > in_raw:
             at = f"end at {in_raw}" if in_raw >= 0 else "have none"
-            told.append(f"logs hold batch {lane}/{applied}, but raw and its receipts {at}: both lost commits")
-    return told
+            problems.append(f"logs hold batch {lane}/{applied}, but raw and its receipts {at}: both lost commits")
+    return problems
 
 
 class BatchOfHour(Protocol):
