@@ -21,6 +21,7 @@ from benchmarks import data
 from benchmarks.alone import Taken, run_alone
 from benchmarks.figures import Figure, median_of
 from benchmarks.ingest import configuration
+from nw_platform.ingest.opening import open_lake
 from nw_platform.ingest.session import Session
 from nw_platform.ingest.tick import run_tick
 from nw_platform.lake.engine import connect, scan
@@ -85,6 +86,7 @@ def make_lake(folder: str, rows: int) -> int:
         with connect(memory="2GB") as connection:
             hour = connection.sql(scan(snapshot.files(), schema, partitions=())).to_arrow_table().cast(schema)
     config.write_text(configuration(root, landing, _STREAM))
+    open_lake(load(str(config))).renew()  # the work folder knows the first lake
     with Session(load(str(config))) as session:
         table = session.lake.logs("app")
         fresh = table.ensure(schema)

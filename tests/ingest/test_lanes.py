@@ -263,7 +263,7 @@ def test_a_crash_anywhere_loses_and_repeats_nothing_whatever_the_number_of_lanes
                     world.ingest(session)
             except Crash:
                 crashes += 1
-    assert crashes > 3
+    assert crashes >= len(rounds)
     with world.session(lanes=2) as session:
         world.ingest(session)
         ids = [i for i in world.ids(session) if i.startswith("p")]

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nw_platform.errors import UsageError
+from nw_platform.errors import LakeError, UsageError
 from nw_platform.reports.statements import TABLE_FUNCTIONS, reading_query
 from nw_platform.reports.views import open_sql, run_query
 from nw_platform.streams.declaration import StreamDecl
@@ -218,7 +218,7 @@ def test_a_query_nested_too_deeply_is_refused_in_one_line(bench):
 
 def test_a_file_of_the_lake_that_is_gone_is_one_line(bench):
     next(Path(bench.lake.url).rglob("logs/**/*.parquet")).unlink()
-    with pytest.raises(UsageError, match=r"No such file.*logs/stream=app") as caught:
+    with pytest.raises(LakeError, match=r"No such file.*logs/stream=app.*; run: nw rebuild app \S+ \S+$") as caught:
         run_query(bench.lake, bench.settings, "SELECT message FROM app", NOW)
     assert "\n" not in str(caught.value)
 

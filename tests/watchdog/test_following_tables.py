@@ -75,6 +75,7 @@ def test_a_table_that_was_made_anew_is_opened(site):
     shutil.rmtree(site.root / "lake")
     site.session.close()
     site.session = type(site.session)(site.settings)
+    site.session.lake.renew()  # what `nw init --new-lake` says
     site.land("9.log", minutes("06:00", 3))
     site.tick(at("07:00"))
     assert follow(site) is None
